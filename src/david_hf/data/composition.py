@@ -1,0 +1,312 @@
+"""New pictures from rendered figures: one to three people, placed anew, before any background.
+
+A renderer is slow and a composition is free: the premultiplied foreground of each render can be
+scaled, turned, mirrored and put before thousands of backgrounds, alone or with others, while depth,
+normals and alpha follow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from .colour import develop, srgb_to_linear
+from .sample import Array, HumanSample
+from .synthhuman import SynthHumanFolder
+
+BORDER_SHARE = 0.02  # a figure touches an edge if it covers more of it than this
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A rendered figure without background.
+
+    Attributes:
+        layers: (8, H, W) float16: premultiplied linear RGB, alpha, and depth (metres) and normals
+            times `weight`. The weight itself is alpha where the labels are valid: it is recovered
+            as alpha.
+        focal_px: Focal length.
+        cut: Whether the figure is cut by the left, top, right, bottom edge of its own picture.
+        box: Left, top, right, bottom of its visible pixels.
+    """
+
+    layers: torch.Tensor
+    focal_px: float
+    cut: tuple[bool, bool, bool, bool]
+    box: tuple[int, int, int, int]
+
+
+def load_figure(folder: SynthHumanFolder, position: int) -> Figure:
+    """Read a figure of our own generator.
+
+    Raises:
+        ValueError: If the sample has no foreground layer or shows nobody.
+    """
+    sample, rgba = folder[position], folder.foreground(position)
+    alpha = np.where(sample.valid, rgba[..., 3], 0)
+    colour = rgba[..., :3] * sample.valid[..., None]
+    stack = np.concatenate(
+        [
+            colour,
+            alpha[..., None],
+            (sample.depth_m * alpha)[..., None],
+            sample.normals * alpha[..., None],
+        ],
+        -1,
+    )
+    visible = alpha > 0.1
+    if not visible.any():
+        raise ValueError(f"{folder.root} sample {sample.identifier}: nobody is visible")
+    rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
+    edges = (visible[:, 0], visible[0], visible[:, -1], visible[-1])
+    cut = tuple(bool(edge.mean() > BORDER_SHARE) for edge in edges)
+    return Figure(
+        torch.from_numpy(stack.transpose(2, 0, 1).astype(np.float16)),
+        float(sample.intrinsics[1, 1]),
+        (cut[0], cut[1], cut[2], cut[3]),
+        (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1),
+    )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Similarity from a figure's pixels to the frame's: scale, turn (radians), shift."""
+
+    scale: float
+    angle: float
+    shift: tuple[float, float]
+    mirror: bool
+
+
+def place(figure: Figure, rng: np.random.Generator, size: tuple[int, int]) -> Placement:
+    """A place in a frame of `size` (H, W) where edges that cut it stay out of sight."""
+    height, width = size
+    _, layer_height, layer_width = figure.layers.shape
+    mirror = bool(rng.random() < 0.5)
+    left, top, right, bottom = figure.box
+    cut_left, cut_top, cut_right, cut_bottom = figure.cut
+    if mirror:
+        left, right = layer_width - right, layer_width - left
+        cut_left, cut_right = cut_right, cut_left
+    is_whole = not any(figure.cut)
+    low, high = (0.4, 1.9) if is_whole else (0.55, 1.35)
+    scale = float(np.exp(rng.uniform(np.log(low), np.log(high)))) * height / (bottom - top)
+    if cut_left and cut_right:
+        scale = max(scale, 1.01 * width / layer_width)
+    if cut_top and cut_bottom:
+        scale = max(scale, 1.01 * height / layer_height)
+    x = _shift(rng, (left * scale, right * scale), layer_width * scale, width, cut_left, cut_right)
+    y = _shift(
+        rng, (top * scale, bottom * scale), layer_height * scale, height, cut_top, cut_bottom
+    )
+    if not cut_top and bottom * scale - top * scale > height:
+        # A figure taller than the frame is cut at the legs, not at the head.
+        y = -top * scale + height * rng.uniform(0.0, 0.15)
+    # A turned cut edge would show: only whole figures turn.
+    angle = float(rng.normal(0, 0.08)) if is_whole else 0.0
+    return Placement(scale, angle, (x, y), mirror)
+
+
+def _shift(
+    rng: np.random.Generator,
+    box: tuple[float, float],
+    layer: float,
+    frame: float,
+    cut_low: bool,
+    cut_high: bool,
+) -> float:
+    """Offset along one axis. A cut edge lies on or beyond the frame's edge."""
+    if cut_low and cut_high:
+        return float(rng.uniform(min(frame - layer, 0), 0))
+    overflow = float(rng.uniform(0, 0.12)) * frame * (rng.random() < 0.5)
+    if cut_low:
+        return -overflow
+    if cut_high:
+        return frame - layer + overflow
+    centre = rng.normal(0.5, 0.17) * frame
+    return float(centre - (box[0] + box[1]) / 2)
+
+
+def warp(figure: Figure, placement: Placement, size: tuple[int, int]) -> torch.Tensor:
+    """The figure's layers (8, H, W) in the frame; normals turn and mirror with the picture."""
+    height, width = size
+    layers = figure.layers.float()
+    if placement.mirror:
+        layers = layers.flip(-1)
+        layers[5] = -layers[5]
+    scale = placement.scale
+    while scale < 0.6:  # halve first: bilinear sampling alone would alias
+        layers = F.avg_pool2d(layers[None], 2, ceil_mode=True)[0]
+        scale *= 2
+    _, layer_height, layer_width = layers.shape
+    cos, sin = np.cos(placement.angle), np.sin(placement.angle)
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=torch.float32) + 0.5 - placement.shift[1],
+        torch.arange(width, dtype=torch.float32) + 0.5 - placement.shift[0],
+        indexing="ij",
+    )
+    centre_x, centre_y = layer_width * scale / 2, layer_height * scale / 2
+    from_x = cos * (x - centre_x) + sin * (y - centre_y) + centre_x
+    from_y = cos * (y - centre_y) - sin * (x - centre_x) + centre_y
+    grid = torch.stack(
+        [2 * from_x / (layer_width * scale) - 1, 2 * from_y / (layer_height * scale) - 1], -1
+    )
+    warped = F.grid_sample(layers[None], grid[None], align_corners=False)[0]
+    # Picture y runs down and the normals' y up: turning the picture by +angle turns normals by
+    # -angle.
+    normal_x = cos * warped[5] + sin * warped[6]
+    warped[6] = cos * warped[6] - sin * warped[5]
+    warped[5] = normal_x
+    return warped
+
+
+def merge(layers: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Put (8, H, W) layers over each other, the first is the nearest (Porter-Duff over)."""
+    merged = torch.zeros_like(layers[0])
+    for layer in layers:
+        merged = merged + (1 - merged[3:4]) * layer
+    return merged
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A composed foreground, still linear and without background.
+
+    Attributes:
+        colour: (3, H, W) premultiplied linear RGB.
+        alpha: (1, H, W).
+        depth_m: (H, W) metres, consistent between the figures.
+        normals: (3, H, W) unit or zero.
+        focal_px: Focal length of the frame.
+    """
+
+    colour: torch.Tensor
+    alpha: torch.Tensor
+    depth_m: torch.Tensor
+    normals: torch.Tensor
+    focal_px: float
+
+
+def compose(
+    figures: Sequence[Figure], rng: np.random.Generator, size: tuple[int, int]
+) -> Composition:
+    """Place figures in one frame; nearer ones hide farther ones.
+
+    Scaling a figure by s is, for one camera, standing at depth / s: with f the frame's focal
+    length, taken from the first figure, figure i stands at z_i * f / (f_i * s_i).
+    """
+    placements = [place(figure, rng, size) for figure in figures]
+    focal = figures[0].focal_px * placements[0].scale
+    placed = []
+    for figure, placement in zip(figures, placements, strict=True):
+        layer = warp(figure, placement, size)
+        layer[4] *= focal / (figure.focal_px * placement.scale)
+        weight = layer[3].sum()
+        distance = float(layer[4].sum() / weight) if weight > 1 else float("inf")
+        placed.append((distance, layer))
+    placed.sort(key=lambda pair: pair[0])
+    merged = merge([layer for _, layer in placed])
+    coverage = merged[3].clamp(0, 1)
+    # Where two figures meet, depth and normals are those of the mix; loss masks want alpha > 0.5.
+    depth = merged[4] / merged[3].clamp_min(1e-3)
+    normals = F.normalize(merged[5:8], dim=0, eps=1e-3)
+    return Composition(merged[:3].clamp_min(0), coverage[None], depth, normals, focal)
+
+
+def to_sample(
+    composition: Composition, background: Array, identifier: str, source: str
+) -> HumanSample:
+    """Put a composition before a linear background (H, W, 3) and develop it to sRGB."""
+    alpha = composition.alpha[0].numpy()
+    colour = composition.colour.numpy().transpose(1, 2, 0)
+    linear = colour + background * (1 - alpha[..., None])
+    height, width = alpha.shape
+    focal = composition.focal_px
+    return HumanSample(
+        image=develop(linear).astype(np.float32),
+        alpha=alpha,
+        depth_m=composition.depth_m.numpy(),
+        normals=composition.normals.numpy().transpose(1, 2, 0),
+        valid=alpha > 0.1,
+        intrinsics=np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]]),
+        category="",
+        identifier=identifier,
+        source=source,
+    )
+
+
+class Backgrounds:
+    """Photos without people, and walls and boxes made up when there are none.
+
+    Args:
+        folder: Folder of .jpg or .png photos, or None.
+        photo_share: How often a photo is used when there are some.
+    """
+
+    def __init__(self, folder: Path | None, photo_share: float = 0.7) -> None:
+        paths = sorted(folder.glob("*")) if folder else []
+        self.photos = [
+            _read_photo(path) for path in paths if path.suffix.lower() in {".jpg", ".jpeg", ".png"}
+        ]
+        if folder and not self.photos:
+            raise ValueError(f"{folder}: expected .jpg or .png photos without people, found none")
+        self.photo_share = photo_share if self.photos else 0.0
+
+    def sample(self, rng: np.random.Generator, size: tuple[int, int]) -> Array:
+        """A linear background (H, W, 3)."""
+        if rng.random() < self.photo_share:
+            picture = self._crop(rng, size)
+        else:
+            picture = made_up_room(rng, size)
+        gain = np.exp(rng.normal(0, 0.3)) * (1 + 0.1 * rng.normal(size=3))
+        return np.asarray(picture * gain, np.float32)
+
+    def _crop(self, rng: np.random.Generator, size: tuple[int, int]) -> Array:
+        height, width = size
+        photo = self.photos[int(rng.integers(len(self.photos)))]
+        scale = min(photo.width / width, photo.height / height) * rng.uniform(0.4, 1)
+        left = rng.uniform(0, photo.width - width * scale)
+        top = rng.uniform(0, photo.height - height * scale)
+        box = (left, top, left + width * scale, top + height * scale)
+        crop = photo.resize((width, height), Image.Resampling.BILINEAR, box)
+        pixels = np.asarray(crop, np.float32) / 255
+        pixels = pixels[:, ::-1] if rng.random() < 0.5 else pixels
+        return srgb_to_linear(pixels).astype(np.float32)
+
+
+def _read_photo(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def made_up_room(rng: np.random.Generator, size: tuple[int, int]) -> Array:
+    """A wall with fall-off, floor, boxes and texture: what interiors are made of, linear."""
+    height, width = size
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / max(height, width)
+    picture = np.broadcast_to(_paint(rng), (height, width, 3)).copy()
+    if rng.random() < 0.6:
+        picture[y > rng.uniform(0.5, 1.0) + rng.normal(0, 0.1) * x] = _paint(rng)
+    for _ in range(int(rng.integers(0, 9))):
+        left, top = rng.uniform(-0.2, 1, 2)
+        wide, high = rng.uniform(0.03, 0.6, 2)
+        inside = (x > left) & (x < left + wide) & (y > top) & (y < top + high)
+        picture[inside] = _paint(rng) * rng.uniform(0.6, 1.3)
+    fall_off = 1 + rng.normal(0, 0.35) * (x - 0.5) + rng.normal(0, 0.35) * (y - 0.5)
+    texture = _smooth_noise(rng, size, int(rng.integers(2, 40))) * rng.uniform(0, 0.25)
+    return np.clip(picture * (fall_off + texture)[..., None], 0, None).astype(np.float32)
+
+
+def _paint(rng: np.random.Generator) -> Array:
+    """A wall colour: mostly greyish, from black to white, linear."""
+    value = rng.beta(0.9, 1.1) * 0.85 + 0.01
+    tint = 1 + rng.normal(0, 0.22, 3) * (1 if rng.random() < 0.7 else 3)
+    return np.clip(value * tint, 0.003, 1).astype(np.float32)
+
+
+def _smooth_noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> Array:
+    coarse = Image.fromarray(rng.normal(size=(cells, cells)).astype(np.float32))
+    return np.asarray(coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC), np.float32)
