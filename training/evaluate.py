@@ -1,0 +1,100 @@
+"""Measure a checkpoint on SynthHuman samples: `python training/evaluate.py CHECKPOINT FOLDER`.
+
+Pictures go through the image processor and back to their own size, as a user's would. Writes
+`metrics.json` (means over images, overall and by category) into the checkpoint and prints it.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor
+
+import david_hf
+from david_hf.data.sample import HumanSample
+from david_hf.data.synthhuman import SynthHumanFolder
+from david_hf.evaluation.depth import depth_metrics
+from david_hf.evaluation.matting import matting_metrics
+from david_hf.evaluation.normals import normal_metrics
+from david_hf.model import DavidForDensePrediction
+
+Row = dict[str, float]
+
+
+def main() -> None:
+    """Parse the command line, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    folder = SynthHumanFolder(arguments.folder)
+    rows = measure(arguments.checkpoint, folder)
+    report = {
+        "david_hf": david_hf.__version__,
+        "torch": torch.__version__,
+        "num_images": len(rows),
+        "protocol": "mean over images; depth after scale-and-shift alignment; depth and normals on "
+        "alpha > 0.5; predictions at the size of the image",
+        "overall": average([row for _, row in rows]),
+        "by_category": average_by_category(rows),
+    }
+    path = arguments.checkpoint / "metrics.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(report, indent=2) + "\n")
+    partial.replace(path)
+    print(json.dumps(report, indent=2))  # noqa: T201
+
+
+def measure(checkpoint: Path, folder: SynthHumanFolder) -> list[tuple[str, Row]]:
+    """Category and metrics of every sample."""
+    processor = AutoImageProcessor.from_pretrained(checkpoint)
+    model = DavidForDensePrediction.from_pretrained(checkpoint).eval()
+    rows = []
+    for position in range(len(folder)):
+        sample = folder[position]
+        rows.append((sample.category, measure_sample(processor, model, sample)))
+    return rows
+
+
+@torch.no_grad()
+def measure_sample(processor, model, sample: HumanSample) -> Row:  # type: ignore[no-untyped-def]
+    """Metrics of one sample, all tasks."""
+    picture = Image.fromarray((sample.image * 255 + 0.5).astype(np.uint8))
+    outputs = model(**processor(picture, return_tensors="pt"))
+    size = [sample.alpha.shape]
+    depth = processor.post_process_depth_estimation(outputs, size)[0]["predicted_depth"].numpy()
+    normals = processor.post_process_normal_estimation(outputs, size)[0]["normals"].numpy()
+    alpha = processor.post_process_image_matting(outputs, size)[0]["alphas"].numpy()
+    mask = sample.foreground
+    return {
+        **_prefix("depth", depth_metrics(depth, sample.depth_m, mask)),
+        **_prefix("normals", normal_metrics(normals.transpose(1, 2, 0), sample.normals, mask)),
+        **_prefix("alpha", matting_metrics(alpha, sample.alpha)),
+    }
+
+
+def _prefix(task: str, metrics: Row) -> Row:
+    return {f"{task}_{name}": value for name, value in metrics.items()}
+
+
+def average(rows: list[Row]) -> Row:
+    """Mean of each metric over images."""
+    return {name: round(float(np.mean([row[name] for row in rows])), 4) for name in rows[0]}
+
+
+def average_by_category(rows: list[tuple[str, Row]]) -> dict[str, Row]:
+    """Means by category, with the number of images."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for category, row in rows:
+        groups[category].append(row)
+    return {
+        name: {"num_images": len(group), **average(group)} for name, group in sorted(groups.items())
+    }
+
+
+if __name__ == "__main__":
+    main()
