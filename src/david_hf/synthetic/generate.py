@@ -4,6 +4,7 @@ Sample `i` depends on `seed + i` alone, so an interrupted run continues where it
 machines can share the work by index.
 """
 
+import contextlib
 import json
 import queue
 import subprocess
@@ -91,9 +92,13 @@ class BlenderProcess:
 
     def __init__(self, blender: str) -> None:
         script = ["-b", "--factory-startup", "-P"] if "blender" in Path(blender).name else []
+        self._command = [blender, *script, str(RENDER_SCRIPT)]
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
         try:
-            self._process = subprocess.Popen(
-                [blender, *script, str(RENDER_SCRIPT)],
+            return subprocess.Popen(
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -101,9 +106,14 @@ class BlenderProcess:
             )
         except OSError as error:
             raise RenderError(
-                f"cannot start {blender}: {error.strerror}; give a Blender binary or a Python "
-                "that can import bpy"
+                f"cannot start {self._command[0]}: {error.strerror}; give a Blender binary or a "
+                "Python that can import bpy"
             ) from error
+
+    def restart(self) -> None:
+        """End the process and start a fresh one."""
+        self.close()
+        self._process = self._start()
 
     def render(self, job: dict[str, object]) -> None:
         """Render one job.
@@ -114,11 +124,9 @@ class BlenderProcess:
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise RenderError("the pipes to Blender are closed")
-        try:
+        with contextlib.suppress(BrokenPipeError):  # the answer below is empty, too
             stdin.write(json.dumps(job) + "\n")
             stdin.flush()
-        except BrokenPipeError:
-            pass  # the answer below is empty, too
         answer = stdout.readline()
         if not answer:
             raise RenderError(
@@ -220,37 +228,30 @@ class _WorkerPool:
     def _work(self) -> None:
         try:
             blender = BlenderProcess(self.config.blender)
+            try:
+                while (job := self._queue.get()) is not None:
+                    self._make_sample(blender, *job)
+            finally:
+                blender.close()
         except RenderError as error:
             self._fatal = error
-            return
-        try:
-            while (job := self._queue.get()) is not None:
-                blender = self._make_sample(blender, *job)
-        except RenderError as error:
-            self._fatal = error
-        finally:
-            blender.close()
 
-    def _make_sample(self, blender: BlenderProcess, index: int, scene: Scene) -> BlenderProcess:
-        """Make one sample; a crashed Blender is replaced and the scene tried once more."""
+    def _make_sample(self, blender: BlenderProcess, index: int, scene: Scene) -> None:
+        """Make one sample; if Blender crashed it is started anew and the scene tried once more."""
         try:
             self._render(blender, index, scene)
         except RenderError:
-            blender.close()
-            blender = BlenderProcess(self.config.blender)
+            blender.restart()
             try:
                 self._render(blender, index, scene)
             except RenderError as error:
-                if not self._has_rendered():
+                # If nothing ever came out of Blender, going on would fail every sample.
+                if next(self.config.output.glob("cam_*.txt"), None) is None:
                     raise
                 self.failed[index] = str(error)
-                return blender
+                blender.restart()
+                return
         self.on_sample(index)
-        return blender
-
-    def _has_rendered(self) -> bool:
-        """Whether Blender works at all here: if not, going on would fail every sample."""
-        return next(self.config.output.glob("cam_*.txt"), None) is not None
 
     def _render(self, blender: BlenderProcess, index: int, scene: Scene) -> None:
         scene_path = self.scratch / f"{index:07d}.npz"

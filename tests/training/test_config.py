@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from config import TrainConfig, parse_config
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_flag_overrides_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump({"data": [str(tmp_path)], "output_dir": "x", "steps": 7}))
+
+    config = parse_config(["--config", str(file), "--steps", "9", "--learning_rate", "1.0e-4"])
+
+    assert config.steps == 9
+    assert config.learning_rate == 1e-4
+    assert config.data == (str(tmp_path),)
+
+
+def test_a_saved_configuration_reads_back(tmp_path: Path) -> None:
+    config = TrainConfig((str(tmp_path),), "x", sides=((0.5, 64), (1.0, 96)), steps=10)
+
+    config.save(tmp_path / "saved.yaml")
+
+    assert parse_config(["--config", str(tmp_path / "saved.yaml")]) == config
+
+
+def test_the_side_follows_its_schedule(tmp_path: Path) -> None:
+    config = TrainConfig((str(tmp_path),), "x", sides=((0.5, 64), (1.0, 96)), steps=10)
+
+    assert [config.side_at(step) for step in (0, 4, 5, 9)] == [64, 64, 96, 96]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "0"], "steps: expected a positive number, got 0"),
+        (["--data", "/no/such/folder"], "data: /no/such/folder does not exist"),
+        (["--sides", "[[0.5, 64]]"], "expected rising shares that end at 1.0"),
+        (["--colour", "red"], "unknown keys ['colour']"),
+        (["--model_size", "huge"], "unknown size 'huge'"),
+        (["--steps"], "expected pairs of --key VALUE"),
+        (["--config", "/no/such.yaml"], "No such file"),
+        (["steps", "3"], "expected pairs of --key VALUE"),
+    ],
+)
+def test_bad_input_ends_in_a_clear_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    valid = ["--data", str(tmp_path), "--output_dir", "x"]
+
+    with pytest.raises(SystemExit) as caught:
+        parse_config([*valid, *arguments])
+
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("error: ")
+
+
+def test_the_shipped_configurations_name_known_keys() -> None:
+    fields = set(TrainConfig.__dataclass_fields__)
+    files = sorted((ROOT / "training" / "configs").glob("*.yaml"))
+
+    assert files
+    for file in files:
+        assert set(yaml.safe_load(file.read_text())) <= fields, file

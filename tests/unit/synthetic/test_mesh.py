@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from david_hf.synthetic.mesh import Mesh, cut_at_level_set, neighbour_mean, vertex_normals
+
+
+def plane(cells: int) -> Mesh:
+    """The unit square at z = 0 in triangles, looking up."""
+    y, x = np.mgrid[0 : cells + 1, 0 : cells + 1] / cells
+    vertices = np.stack([x.ravel(), y.ravel(), 0 * x.ravel()], 1)
+    corner = np.arange((cells + 1) ** 2).reshape(cells + 1, -1)
+    a, b, c, d = corner[:-1, :-1], corner[:-1, 1:], corner[1:, 1:], corner[1:, :-1]
+    faces = np.concatenate(
+        [np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)]
+    )
+    return Mesh(vertices, faces, vertices[:, :2], faces)
+
+
+def area(mesh: Mesh) -> float:
+    edges = mesh.vertices[mesh.faces]
+    cross = np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0])
+    return float(np.linalg.norm(cross, axis=1).sum() / 2)
+
+
+@pytest.mark.parametrize("limit", [0.13, 0.5, 0.97])
+def test_a_cut_has_the_area_of_the_positive_side(limit: float) -> None:
+    mesh = plane(7)
+
+    piece = cut_at_level_set(mesh, limit - mesh.vertices[:, 0])
+
+    assert area(piece) == pytest.approx(limit)
+    used = piece.vertices[np.unique(piece.faces)]
+    assert used[:, 0].max() == pytest.approx(limit)
+
+
+def test_a_cut_carries_the_texture_along() -> None:
+    mesh = plane(5)
+
+    piece = cut_at_level_set(mesh, 0.33 - mesh.vertices[:, 1])
+
+    np.testing.assert_allclose(piece.uv[piece.uv_faces], piece.vertices[piece.faces][..., :2])
+
+
+def test_faces_on_both_sides_of_a_cut_edge_share_its_vertex() -> None:
+    mesh = plane(4)
+
+    piece = cut_at_level_set(mesh, 0.3 - mesh.vertices[:, 0])
+
+    new = piece.vertices[len(mesh.vertices) :]
+    assert len(np.unique(new.round(9), axis=0)) == len(new)
+
+
+def test_normals_of_a_plane_point_up() -> None:
+    mesh = plane(3)
+
+    np.testing.assert_allclose(
+        vertex_normals(mesh.vertices, mesh.faces), np.tile([0, 0, 1.0], (16, 1)), atol=1e-9
+    )
+
+
+def test_the_neighbour_mean_keeps_constants_and_smooths_spikes() -> None:
+    mesh = plane(3)
+    smooth = neighbour_mean(mesh.faces, 16)
+
+    np.testing.assert_allclose(smooth @ np.ones(16), np.ones(16))
+    spike = np.zeros(16)
+    spike[5] = 1
+    assert (smooth @ spike)[5] == 0
+    assert (smooth @ spike).max() < 0.5
