@@ -1,0 +1,153 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from figures import write_person
+from PIL import Image
+
+from david_hf.data import composition
+from david_hf.data.composition import (
+    Backgrounds,
+    Figure,
+    Placement,
+    compose,
+    load_figure,
+    made_up_room,
+    merge,
+    place,
+    to_sample,
+    warp,
+)
+from david_hf.data.synthhuman import SynthHumanFolder
+
+
+@pytest.fixture
+def figure(tmp_path: Path) -> Figure:
+    write_person(tmp_path / "person", 0)
+    return load_figure(SynthHumanFolder(tmp_path / "person"), 0)
+
+
+def bust(cut: tuple[bool, bool, bool, bool]) -> Figure:
+    """A full frame of foreground that its own picture cuts at some edges."""
+    layers = torch.ones(8, 40, 30, dtype=torch.float16)
+    box = (0 if cut[0] else 5, 0 if cut[1] else 5, 30 if cut[2] else 25, 40 if cut[3] else 35)
+    return Figure(layers, 50.0, cut, box)
+
+
+def test_a_figure_knows_its_box_and_that_nothing_cuts_it(figure: Figure) -> None:
+    assert figure.cut == (False, False, False, False)
+    assert figure.box == (8, 12, 28, 32)
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize(
+    "cut", [(False, False, False, True), (True, False, True, True), (True, True, True, True)]
+)
+def test_edges_that_cut_a_figure_never_show(seed: int, cut: tuple[bool, bool, bool, bool]) -> None:
+    height, width = 64, 48
+    placement = place(bust(cut), np.random.default_rng(seed), (height, width))
+    left, top = placement.shift
+    right, bottom = left + 30 * placement.scale, top + 40 * placement.scale
+
+    mirrored = (cut[2], cut[1], cut[0], cut[3]) if placement.mirror else cut
+    assert not mirrored[0] or left <= 1e-6
+    assert not mirrored[2] or right >= width - 1e-6
+    assert not cut[3] or bottom >= height - 1e-6
+    if cut[1]:
+        assert top <= 1e-6
+
+
+def test_an_identity_placement_changes_nothing(figure: Figure) -> None:
+    warped = warp(figure, Placement(1.0, 0.0, (0.0, 0.0), mirror=False), (48, 36))
+
+    torch.testing.assert_close(warped, figure.layers.float(), atol=1e-4, rtol=0)
+
+
+def test_mirroring_twice_is_the_identity_and_once_negates_x(figure: Figure) -> None:
+    mirrored = warp(figure, Placement(1.0, 0.0, (0.0, 0.0), mirror=True), (48, 36))
+
+    original = figure.layers.float()
+    torch.testing.assert_close(mirrored[5].flip(-1), -original[5], atol=1e-3, rtol=0)
+    torch.testing.assert_close(mirrored[6].flip(-1), original[6], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("angle", [-0.5, 0.3])
+def test_normals_turn_with_the_picture(figure: Figure, angle: float) -> None:
+    # A half sphere looks the same from every side: turning the picture about its centre and the
+    # normals with it must give the half sphere back, moved.
+    warped = warp(figure, Placement(1.0, angle, (0.0, 0.0), mirror=False), (48, 36))
+
+    solid = warped[3] > 0.999
+    ys, xs = torch.nonzero(solid, as_tuple=True)
+    centre_x, centre_y = xs.float().mean(), ys.float().mean()
+    expected_x = (xs - centre_x) / 10
+    expected_y = (centre_y - ys) / 10
+    torch.testing.assert_close(warped[5][solid], expected_x, atol=0.06, rtol=0)
+    torch.testing.assert_close(warped[6][solid], expected_y, atol=0.06, rtol=0)
+
+
+def test_scaling_down_keeps_the_covered_area(figure: Figure) -> None:
+    warped = warp(figure, Placement(0.25, 0.0, (2.0, 2.0), mirror=False), (48, 36))
+
+    expected = float(figure.layers[3].float().sum()) * 0.25**2
+    assert float(warped[3].sum()) == pytest.approx(expected, rel=0.05)
+
+
+def test_the_nearer_layer_hides_the_farther_one() -> None:
+    near, far = torch.zeros(8, 1, 1), torch.zeros(8, 1, 1)
+    near[3], near[4] = 0.75, 0.75 * 1.0
+    far[3], far[4] = 1.0, 1.0 * 3.0
+
+    merged = merge([near, far])
+
+    assert float(merged[3]) == 1.0
+    assert float(merged[4]) == pytest.approx(0.75 * 1.0 + 0.25 * 3.0)
+
+
+def test_a_figure_shown_at_half_size_stands_twice_as_far(
+    figure: Figure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [
+        Placement(1.0, 0.0, (0.0, 0.0), mirror=False),
+        Placement(0.5, 0.0, (40.0, 0.0), mirror=False),
+    ]
+    monkeypatch.setattr(composition, "place", lambda *_: places.pop(0))
+
+    result = compose([figure, figure], np.random.default_rng(0), (48, 72))
+
+    solid = result.alpha[0] > 0.99
+    large = result.depth_m[:, :36][solid[:, :36]].mean()
+    small = result.depth_m[:, 40:][solid[:, 40:]].mean()
+    assert float(small / large) == pytest.approx(2.0, rel=0.01)
+    assert result.focal_px == figure.focal_px
+
+
+def test_a_composed_sample_shows_the_background_where_nobody_is(figure: Figure) -> None:
+    composed = compose([figure], np.random.default_rng(0), (40, 40))
+    background = np.full((40, 40, 3), 0.2140, np.float32)  # linear of sRGB 0.5
+
+    sample = to_sample(composed, background, "x", "test")
+
+    nobody = sample.alpha == 0
+    assert nobody.any()
+    np.testing.assert_allclose(sample.image[nobody], 0.5, atol=1e-3)
+    lengths = np.linalg.norm(sample.normals[sample.foreground], axis=-1)
+    np.testing.assert_allclose(lengths, 1, atol=1e-3)
+
+
+def test_backgrounds_come_from_the_folder_or_are_made_up(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), (255, 0, 0)).save(tmp_path / "red.jpg")
+    rng = np.random.default_rng(0)
+
+    photos = Backgrounds(tmp_path, photo_share=1.0).sample(rng, (16, 24))
+
+    assert photos.shape == (16, 24, 3)
+    assert photos[..., 0].min() > 10 * photos[..., 1].max()
+    assert Backgrounds(None).sample(rng, (16, 24)).shape == (16, 24, 3)
+    assert made_up_room(rng, (16, 24)).min() >= 0
+
+
+def test_a_background_folder_without_photos_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected .jpg or .png photos"):
+        Backgrounds(tmp_path)
