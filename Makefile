@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 OUTPUT ?= demo_output
 PHOTO ?= spaces/david/examples/astronaut.jpg
 
-.PHONY: install format lint types test test-all demo
+.PHONY: install format lint types test test-all test-synthetic demo
 
 demo: $(VENV)/.base
 	$(BIN)/david predict $(PHOTO) --output $(OUTPUT)
@@ -29,10 +29,20 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -m "not slow and not gpu and not network" --numprocesses 2
+	$(BIN)/pytest -m "not slow and not gpu and not network and not blender" --numprocesses 2
 
 test-all: $(VENV)/.dev
-	$(BIN)/pytest -m "not gpu and not network"
+	$(BIN)/pytest -m "not gpu and not network and not blender"
+
+# Blender as a Python package wants an older numpy: it gets an environment of its own.
+test-synthetic: $(VENV)/.dev $(VENV)-blender/.installed
+	$(PIP) --editable '.[dev,synthetic]'
+	DAVID_BLENDER=$(VENV)-blender/bin/python $(BIN)/pytest -m blender
+
+$(VENV)-blender/.installed:
+	$(PYTHON) -m venv $(VENV)-blender
+	$(VENV)-blender/bin/python -m pip install --quiet --disable-pip-version-check bpy==5.0.1
+	@touch $@
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is %s; make PYTHON=python3.11" % sys.version.split()[0])'

@@ -8,8 +8,6 @@ import typer
 if TYPE_CHECKING:
     from david_hf.synthetic.generate import GenerateConfig
 
-Folder = Annotated[Path | None, typer.Option(exists=True, file_okay=False)]
-
 
 def synthesize(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the samples.")],
@@ -31,9 +29,14 @@ def synthesize(
         str, typer.Option(help="A Blender binary, or a Python that can import bpy.")
     ] = "blender",
     makehuman: Annotated[
-        Folder, typer.Option(help="MakeHuman data folder: clothes, skins, eyes, brows.")
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="MakeHuman data folder: clothes, skins, eyes, brows."
+        ),
     ] = None,
-    backgrounds: Annotated[Folder, typer.Option(help="Photos without people.")] = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Photos without people.")
+    ] = None,
     anny_cache: Annotated[
         Path | None, typer.Option(file_okay=False, help="Where anny keeps its blend shapes.")
     ] = None,
