@@ -1,0 +1,1 @@
+"""The `david` command: one module for each sub-command, put together in `main`."""
