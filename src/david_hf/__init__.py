@@ -27,6 +27,7 @@ from .model import (
     DavidImageProcessorPil,
     DavidModel,
 )
+from .predictor import DavidPredictor, Prediction, bundled_checkpoint
 
 __all__ = [
     "DavidConfig",
@@ -37,7 +38,10 @@ __all__ = [
     "DavidImageProcessor",
     "DavidImageProcessorPil",
     "DavidModel",
+    "DavidPredictor",
+    "Prediction",
     "__version__",
+    "bundled_checkpoint",
 ]
 
 __version__ = version("david-hf")

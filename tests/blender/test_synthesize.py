@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from unit.synthetic.test_labels import write_panorama
 
 from david_hf.data.composition import load_figure
 from david_hf.data.synthhuman import SynthHumanFolder
-from unit.synthetic.test_labels import write_panorama
 
 pytestmark = pytest.mark.blender
 BLENDER = os.environ.get("DAVID_BLENDER", "blender")

@@ -13,7 +13,7 @@ from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging as transformers_logging
 from typer.testing import CliRunner
 
-from david_hf.cli.main import app
+from david_cli.main import app
 
 GOOD_PHOTOS, FILES_PER_PHOTO = 7, 8
 
@@ -137,14 +137,9 @@ def test_version_and_help() -> None:
 
 
 def test_help_waits_for_nothing_heavy() -> None:
-    """The commands load no torch by themselves; `import david_hf`, which does, is left out."""
     script = (
-        "import sys, types; import importlib.util as util;"
-        "package = types.ModuleType('david_hf');"
-        "package.__path__ = util.find_spec('david_hf').submodule_search_locations;"
-        "sys.modules['david_hf'] = package;"
-        "import david_hf.cli.main;"
-        "heavy = {'torch', 'transformers', 'numpy', 'PIL'} & set(sys.modules);"
+        "import sys, david_cli.main;"
+        "heavy = {'torch', 'transformers', 'numpy', 'PIL', 'david_hf'} & set(sys.modules);"
         "sys.exit(f'imported {sorted(heavy)}' if heavy else 0)"
     )
 

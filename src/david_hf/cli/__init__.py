@@ -1,1 +1,0 @@
-"""The `david` command: one module for each sub-command, put together in `main`."""
