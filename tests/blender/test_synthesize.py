@@ -1,4 +1,4 @@
-"""The real generator: anny samples people, Blender renders them. `make test-synthetic` runs this."""
+"""The real generator: anny samples, Blender renders. `make test-synthetic` runs this."""
 
 import os
 import subprocess
