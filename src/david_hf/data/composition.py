@@ -250,7 +250,7 @@ class Backgrounds:
     def __init__(self, folder: Path | None, photo_share: float = 0.7) -> None:
         paths = sorted(folder.glob("*")) if folder else []
         self.photos = [
-            _read_photo(path) for path in paths if path.suffix.lower() in {".jpg", ".jpeg", ".png"}
+            read_photo(path) for path in paths if path.suffix.lower() in {".jpg", ".jpeg", ".png"}
         ]
         if folder and not self.photos:
             raise ValueError(f"{folder}: expected .jpg or .png photos without people, found none")
@@ -259,26 +259,28 @@ class Backgrounds:
     def sample(self, rng: np.random.Generator, size: tuple[int, int]) -> Array:
         """A linear background (H, W, 3)."""
         if rng.random() < self.photo_share:
-            picture = self._crop(rng, size)
+            photo = self.photos[int(rng.integers(len(self.photos)))]
+            picture = crop_photo(photo, rng, size)
         else:
             picture = made_up_room(rng, size)
         gain = np.exp(rng.normal(0, 0.3)) * (1 + 0.1 * rng.normal(size=3))
         return np.asarray(picture * gain, np.float32)
 
-    def _crop(self, rng: np.random.Generator, size: tuple[int, int]) -> Array:
-        height, width = size
-        photo = self.photos[int(rng.integers(len(self.photos)))]
-        scale = min(photo.width / width, photo.height / height) * rng.uniform(0.4, 1)
-        left = rng.uniform(0, photo.width - width * scale)
-        top = rng.uniform(0, photo.height - height * scale)
-        box = (left, top, left + width * scale, top + height * scale)
-        crop = photo.resize((width, height), Image.Resampling.BILINEAR, box)
-        pixels = np.asarray(crop, np.float32) / 255
-        pixels = pixels[:, ::-1] if rng.random() < 0.5 else pixels
-        return srgb_to_linear(pixels).astype(np.float32)
+
+def crop_photo(photo: Image.Image, rng: np.random.Generator, size: tuple[int, int]) -> Array:
+    """A random crop of an RGB photo, mirrored half of the time, linear (H, W, 3)."""
+    height, width = size
+    scale = min(photo.width / width, photo.height / height) * rng.uniform(0.4, 1)
+    left = rng.uniform(0, photo.width - width * scale)
+    top = rng.uniform(0, photo.height - height * scale)
+    box = (left, top, left + width * scale, top + height * scale)
+    crop = photo.resize((width, height), Image.Resampling.BILINEAR, box)
+    pixels = np.asarray(crop, np.float32) / 255
+    return srgb_to_linear(pixels[:, ::-1] if rng.random() < 0.5 else pixels).astype(np.float32)
 
 
-def _read_photo(path: Path) -> Image.Image:
+def read_photo(path: Path) -> Image.Image:
+    """Read a photo as RGB."""
     with Image.open(path) as image:
         return image.convert("RGB")
 

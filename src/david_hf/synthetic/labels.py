@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
-from david_hf.data.colour import develop, srgb_to_linear
+from david_hf.data.colour import develop
+from david_hf.data.composition import crop_photo, read_photo
 from david_hf.data.synthhuman import INVALID_DEPTH_CM
 
 from .camera_rig import Camera
@@ -123,19 +124,6 @@ def panorama_background(path: Path, camera: Camera, rotation_deg: float) -> Floa
     return np.stack(bands, -1)
 
 
-def photo_background(path: Path, rng: np.random.Generator, height: int, width: int) -> FloatArray:
-    """A random crop of a photo, mirrored half of the time, linear (H, W, 3)."""
-    with Image.open(path) as image:
-        picture = image.convert("RGB")
-    scale = min(picture.width / width, picture.height / height) * rng.uniform(0.5, 1)
-    left = rng.uniform(0, picture.width - width * scale)
-    top = rng.uniform(0, picture.height - height * scale)
-    box = (left, top, left + width * scale, top + height * scale)
-    crop = picture.resize((width, height), Image.Resampling.LANCZOS, box)
-    pixels = np.asarray(crop, np.float32) / 255
-    return srgb_to_linear(pixels[:, ::-1] if rng.random() < 0.5 else pixels)
-
-
 def write_sample(
     folder: Path, index: int, scene: Scene, render: Render, hdri_dir: Path, photos: list[Path]
 ) -> None:
@@ -144,9 +132,10 @@ def write_sample(
     camera = scene.camera
     gain = exposure(scene, render, rng)
     foreground = render.colour * gain
+    background: FloatArray
     if photos and rng.random() < 0.7:
         photo = photos[int(rng.integers(len(photos)))]
-        background = photo_background(photo, rng, camera.height, camera.width)
+        background = crop_photo(read_photo(photo), rng, (camera.height, camera.width))
     else:
         panorama = hdri_dir / scene.light["name"]
         background = panorama_background(panorama, camera, scene.light["rotation_deg"]) * gain
