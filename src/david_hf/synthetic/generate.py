@@ -17,6 +17,7 @@ from pathlib import Path
 from .bodies import BodyModel
 from .labels import read_render, write_sample
 from .makehuman import MakeHumanFolder
+from .person import Studio
 from .scene import Scene, SceneSampler
 
 RENDER_SCRIPT = Path(__file__).with_name("render_cycles.py")
@@ -165,14 +166,10 @@ def generate(
     if not missing:
         return {}
     config.output.mkdir(parents=True, exist_ok=True)
-    sampler = SceneSampler(
-        BodyModel(config.anny_cache_dir),
-        assets,
-        lights,
-        (config.height, config.width),
-        config.num_strands,
-        config.texture_size,
+    studio = Studio(
+        BodyModel(config.anny_cache_dir), assets, config.num_strands, config.texture_size
     )
+    sampler = SceneSampler(studio, lights, (config.height, config.width))
     with tempfile.TemporaryDirectory(prefix="david_scenes_") as scratch:
         pool = _WorkerPool(config, Path(scratch), photos, on_sample)
         for index in missing:

@@ -12,7 +12,8 @@ from unit.synthetic.test_labels import scene, write_cycles_exr, write_panorama
 from david_hf.synthetic import generate
 from david_hf.synthetic.generate import BlenderProcess, GenerateConfig, RenderError
 from david_hf.synthetic.mesh import Mesh
-from david_hf.synthetic.scene import Part, Scene, Strands
+from david_hf.synthetic.person import Part, Strands
+from david_hf.synthetic.scene import Scene
 
 STAND_IN = """#!{python}
 import json, os, shutil, sys
