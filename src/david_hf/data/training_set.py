@@ -1,6 +1,7 @@
 """Composed training samples: each depends on the seed and its own number alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class ComposedHumans(Dataset[dict[str, torch.Tensor]]):
         if self.augmentations is None:
             return sample
         image = self.augmentations.apply(sample.image, rng)
-        return HumanSample(**{**vars(sample), "image": image})
+        return replace(sample, image=image)
 
     def _compose(self, rng: np.random.Generator, size: tuple[int, int]) -> Composition:
         count = int(rng.choice([1, 2, 3], p=CROWD))
@@ -120,7 +121,8 @@ def pad_to_square(sample: HumanSample, side: int) -> HumanSample:
 
     intrinsics = sample.intrinsics.copy()
     intrinsics[:2, 2] += (before, above)
-    return HumanSample(
+    return replace(
+        sample,
         image=pad(sample.image),
         alpha=pad(sample.alpha),
         depth_m=pad(sample.depth_m),
@@ -128,9 +130,6 @@ def pad_to_square(sample: HumanSample, side: int) -> HumanSample:
         # The smear is alpha like any other pixel, but it has no surface.
         valid=np.pad(sample.valid, pads, constant_values=False),
         intrinsics=intrinsics,
-        category=sample.category,
-        identifier=sample.identifier,
-        source=sample.source,
     )
 
 
