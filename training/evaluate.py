@@ -6,21 +6,20 @@ Pictures go through the image processor and back to their own size, as a user's 
 
 import argparse
 import json
+import sys
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from transformers import AutoImageProcessor
 
 import david_hf
+from david_hf import DavidPredictor
 from david_hf.data.sample import HumanSample
 from david_hf.data.synthhuman import SynthHumanFolder
 from david_hf.evaluation.depth import depth_metrics
 from david_hf.evaluation.matting import matting_metrics
 from david_hf.evaluation.normals import normal_metrics
-from david_hf.model import DavidForDensePrediction
 
 Row = dict[str, float]
 
@@ -31,8 +30,11 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    folder = SynthHumanFolder(arguments.folder)
-    rows = measure(arguments.checkpoint, folder)
+    try:
+        predictor = DavidPredictor.from_pretrained(arguments.checkpoint)
+        rows = measure(predictor, SynthHumanFolder(arguments.folder))
+    except ValueError as error:
+        sys.exit(f"error: {error}")
     report = {
         "david_hf": david_hf.__version__,
         "torch": torch.__version__,
@@ -49,32 +51,24 @@ def main() -> None:
     print(json.dumps(report, indent=2))  # noqa: T201
 
 
-def measure(checkpoint: Path, folder: SynthHumanFolder) -> list[tuple[str, Row]]:
+def measure(predictor: DavidPredictor, folder: SynthHumanFolder) -> list[tuple[str, Row]]:
     """Category and metrics of every sample."""
-    processor = AutoImageProcessor.from_pretrained(checkpoint)
-    model = DavidForDensePrediction.from_pretrained(checkpoint).eval()
-    rows = []
-    for position in range(len(folder)):
-        sample = folder[position]
-        rows.append((sample.category, measure_sample(processor, model, sample)))
-    return rows
+    return [(sample.category, measure_sample(predictor, sample)) for sample in folder]
 
 
-@torch.no_grad()
-def measure_sample(processor, model, sample: HumanSample) -> Row:  # type: ignore[no-untyped-def]
-    """Metrics of one sample, all tasks."""
-    picture = Image.fromarray((sample.image * 255 + 0.5).astype(np.uint8))
-    outputs = model(**processor(picture, return_tensors="pt"))
-    size = [sample.alpha.shape]
-    depth = processor.post_process_depth_estimation(outputs, size)[0]["predicted_depth"].numpy()
-    normals = processor.post_process_normal_estimation(outputs, size)[0]["normals"].numpy()
-    alpha = processor.post_process_image_matting(outputs, size)[0]["alphas"].numpy()
+def measure_sample(predictor: DavidPredictor, sample: HumanSample) -> Row:
+    """Metrics of one sample, of the tasks the model has."""
+    prediction = predictor.predict((sample.image * 255 + 0.5).astype(np.uint8))
     mask = sample.foreground
-    return {
-        **_prefix("depth", depth_metrics(depth, sample.depth_m, mask)),
-        **_prefix("normals", normal_metrics(normals.transpose(1, 2, 0), sample.normals, mask)),
-        **_prefix("alpha", matting_metrics(alpha, sample.alpha)),
-    }
+    row: Row = {}
+    if prediction.depth is not None:
+        row |= _prefix("depth", depth_metrics(prediction.depth, sample.depth_m, mask))
+    if prediction.normals is not None:
+        normals = prediction.normals.transpose(1, 2, 0)
+        row |= _prefix("normals", normal_metrics(normals, sample.normals, mask))
+    if prediction.alpha is not None:
+        row |= _prefix("alpha", matting_metrics(prediction.alpha, sample.alpha))
+    return row
 
 
 def _prefix(task: str, metrics: Row) -> Row:

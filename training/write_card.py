@@ -5,6 +5,7 @@ training data themselves say.
 """
 
 import argparse
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,12 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("template", type=Path)
     arguments = parser.parse_args()
-    values = describe(arguments.checkpoint)
-    print(f"wrote {write_model_card(arguments.checkpoint, arguments.template, values)}")  # noqa: T201
+    try:
+        values = describe(arguments.checkpoint)
+        card = write_model_card(arguments.checkpoint, arguments.template, values)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    print(f"wrote {card}")  # noqa: T201
 
 
 def describe(checkpoint: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ factors_%07d.json.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ class SynthHumanFolder:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def __iter__(self) -> Iterator[HumanSample]:
+        return (self[position] for position in range(len(self)))
 
     def __getitem__(self, position: int) -> HumanSample:
         """Read one sample.
