@@ -94,12 +94,13 @@ def predict_folder(
 ) -> PredictionReport:
     """Write the maps of a photo, or of each photo in a folder, as files.
 
-    A photo NAME.jpg gives NAME_depth.png (16 bits, nearest = 65535, farthest = 0), NAME_depth.npy
-    (float32 as predicted, larger = nearer), NAME_normals.png (16 bits, X, Y, Z from -1..1 in red,
-    green, blue), NAME_alpha.png (8 bits), NAME_cutout.png (photo with predicted transparency),
-    NAME_depth_color.png, NAME_normals_color.png and NAME_overview.png. Photos that differ only in
-    their suffix keep it: NAME_jpg_depth.png. Each file appears whole or not at all, and a photo
-    that fails does not stop the others.
+    A photo NAME.jpg gives NAME_depth.png (16 bits, nearest = 65535, farthest = 0, of the foreground
+    if alpha is predicted, too), NAME_depth.npy (float32 as predicted, larger = nearer),
+    NAME_normals.png (16 bits, X, Y, Z from -1..1 in red, green, blue), NAME_alpha.png (8 bits),
+    NAME_cutout.png (photo with predicted transparency), NAME_depth_color.png,
+    NAME_normals_color.png and NAME_overview.png. Photos that differ only in their suffix keep it:
+    NAME_jpg_depth.png. Each file appears whole or not at all, and a photo that fails does not stop
+    the others.
 
     Args:
         source: A photo or a folder of photos.

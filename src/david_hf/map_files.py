@@ -13,6 +13,7 @@ from .visualization import (
     colorize_depth,
     colorize_normals,
     composite,
+    depth_range,
     overview,
 )
 
@@ -41,7 +42,7 @@ def write_maps(folder: Path, name: str, photo: np.ndarray, prediction: Predictio
         write_png(written[-1], pixels)
 
     if depth is not None:
-        save("depth", depth_to_uint16(depth))
+        save("depth", depth_to_uint16(depth, alpha))
         written.append(folder / f"{name}_depth.npy")
         write_npy(written[-1], depth)
         coloured = colorize_depth(depth, alpha)
@@ -61,11 +62,15 @@ def write_maps(folder: Path, name: str, photo: np.ndarray, prediction: Predictio
     return written
 
 
-def depth_to_uint16(depth: np.ndarray) -> np.ndarray:
-    """Stretch relative depth (H, W) over 0 (farthest) to 65535 (nearest); a flat map becomes 0."""
-    far, near = float(depth.min()), float(depth.max())
+def depth_to_uint16(depth: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
+    """Stretch relative depth (H, W) over 0 (farthest) to 65535 (nearest); a flat map becomes 0.
+
+    With an alpha, the range is that of the foreground and what lies outside is clipped: the depth
+    of the background means nothing, and would take most of the range.
+    """
+    far, near = depth_range(depth, alpha)
     scale = 65535.0 / (near - far) if near > far else 0.0
-    return ((depth - far) * scale).round().astype(np.uint16)
+    return ((depth - far) * scale).clip(0.0, 65535.0).round().astype(np.uint16)
 
 
 def normals_to_uint16(normals: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from david_hf.inference import (
 )
 from david_hf.map_files import depth_to_uint16, normals_to_uint16
 from david_hf.model import DavidForDensePrediction, DavidForImageMatting, DavidModel
+from david_hf.visualization import depth_range
 
 KINDS = [
     *["alpha.png", "cutout.png", "depth.npy", "depth.png", "depth_color.png"],
@@ -202,7 +203,8 @@ def test_files_hold_the_maps_in_the_documented_coding(
     depth_png = read("depth")
     assert depth_png.dtype == np.uint16
     assert (depth_png.min(), depth_png.max()) == (0, 65535)
-    unit = (depth - depth.min()) / (depth.max() - depth.min())
+    far, near = depth_range(depth, alpha)
+    unit = ((depth - far) / (near - far)).clip(0, 1)
     np.testing.assert_allclose(depth_png / 65535, unit, atol=1e-4)
 
     normals_png = read("normals")
@@ -372,3 +374,14 @@ def test_a_photo_of_60_megapixels_needs_less_than_4_gigabytes(
     assert peak_bytes < 4e9
     assert np.load(tmp_path / "maps" / "large_depth.npy", mmap_mode="r").shape == (6330, 9490)
     assert inference.load_image(tmp_path / "maps" / "large_cutout.png").size == (9490, 6330)
+
+
+def test_the_16_bit_depth_spends_its_range_on_the_foreground() -> None:
+    depth, alpha = np.tile(np.arange(10.0, dtype=np.float32), (4, 1)), np.zeros((4, 10), np.float32)
+    depth[:, 0], alpha[:, 4:7] = -1000, 1
+
+    levels = depth_to_uint16(depth, alpha)[0]
+
+    assert levels[:4].max() == 0
+    assert levels[5] == pytest.approx(65535 / 2, rel=0.02)
+    assert levels[7:].min() == 65535
