@@ -179,7 +179,7 @@ def _import_anny():  # type: ignore[no-untyped-def]  # anny carries no types
     try:
         import warp
 
-        warp.config.quiet = True  # type: ignore[attr-defined]
+        warp.config.quiet = True
         import anny
     except ImportError as error:
         raise ImportError(
