@@ -172,15 +172,18 @@ def generate(
     sampler = SceneSampler(studio, lights, (config.height, config.width))
     with tempfile.TemporaryDirectory(prefix="david_scenes_") as scratch:
         pool = _WorkerPool(config, Path(scratch), photos, on_sample)
-        for index in missing:
-            try:
-                scene = sampler.sample(config.seed + index)
-            except Exception as error:  # one odd person must not end a night's work
-                pool.failed[index] = f"sampling: {type(error).__name__}: {error}"
-                continue
-            if not pool.submit((index, scene)):
-                break
-        return pool.finish()
+        try:
+            for index in missing:
+                try:
+                    scene = sampler.sample(config.seed + index)
+                except Exception as error:  # one odd person must not end a night's work
+                    pool.failed[index] = f"sampling: {type(error).__name__}: {error}"
+                    continue
+                if not pool.submit((index, scene)):
+                    break
+        finally:  # also after Ctrl-C: workers end what they have begun
+            failed = pool.finish()
+        return failed
 
 
 class _WorkerPool:

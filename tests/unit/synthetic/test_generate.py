@@ -3,6 +3,7 @@
 import json
 import stat
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,24 @@ def test_a_renderer_that_never_works_ends_the_run(config: GenerateConfig, tmp_pa
 
     with pytest.raises(RenderError, match="does this Python import bpy"):
         generate.generate(config)
+
+
+def test_ctrl_c_ends_the_workers_and_keeps_what_is_done(
+    config: GenerateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object, seed: int) -> Scene:
+        if seed == 3:
+            raise KeyboardInterrupt
+        return scene(seed=seed)
+
+    monkeypatch.setattr(generate.SceneSampler, "sample", interrupted)
+
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        generate.generate(config)
+
+    assert threading.active_count() == threads
+    assert config.missing() == [3, 4]
 
 
 def test_a_missing_blender_is_named() -> None:
