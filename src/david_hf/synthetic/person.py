@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,9 @@ from david_hf.data.colour import linear_to_srgb, srgb_to_linear
 
 from . import clothing, hair, materials
 from .bodies import BodyModel, PosedBody, skin
+from .hair import HeadFrame
 from .makehuman import Garment, MakeHumanFolder
-from .mesh import Mesh, vertex_normals
+from .mesh import Mesh
 
 
 @dataclass
@@ -221,25 +223,31 @@ class Person:
         srgb = materials.to_8bit(linear_to_srgb(coloured))
         return Part("card", self._wear(card), srgb, texture[..., 3])
 
-    def _strands(self, style: str, count: int) -> Strands:
-        """Grow hair in the head's frame, where styles are defined, with the world's gravity."""
+    @cached_property
+    def _head_frame(self) -> HeadFrame:
+        """The posed body seen from the head; hair and beard share it."""
         model, head = self.model, self.body.transforms[self.model.bone("head")]
         rotation, origin = head[:3, :3], head[:3, 3]
         vertices = (self.body.vertices - origin) @ rotation
         joints = self.body.rest.joints
         on_head = np.zeros(len(vertices), bool)
         on_head[model.vertices_of(["head", "neck03", "neck02"])] = True
-        frame = hair.HeadFrame(
+        return HeadFrame(
             vertices=vertices,
-            normals=vertex_normals(vertices, model.surface.faces),
+            normals=self.body.normals @ rotation,
             faces=model.surface.faces,
             on_head=on_head,
             eyes=joints[[model.bone("eye.L"), model.bone("eye.R")]],
             mouth=vertices[np.unique(model.parts["joint-mouth"].faces)].mean(0),
             down=rotation.T @ [0, 0, -1.0],
         )
-        strands = hair.grow(self.rng, frame, style, count)
-        posed = (strands @ rotation.T + origin).astype(np.float32)
+
+    def _strands(self, style: str, count: int) -> Strands:
+        """Grow hair in the head's frame, where styles are defined, with the world's gravity."""
+        head = self.body.transforms[self.model.bone("head")]
+        strands = hair.grow(self.rng, self._head_frame, style, count)
+        posed = (strands @ head[:3, :3].T + head[:3, 3]).astype(np.float32)
+        on_head = self._head_frame.on_head
         depths = np.array([0.002, 0.008, 0.014])[:, None, None]
         skull = self.body.vertices[on_head] - depths * self.body.normals[on_head]
         return Strands(posed, hair.proxy_normals(posed, skull.reshape(-1, 3)))
