@@ -248,12 +248,7 @@ class Backgrounds:
     """
 
     def __init__(self, folder: Path | None, photo_share: float = 0.7) -> None:
-        paths = sorted(folder.glob("*")) if folder else []
-        self.photos = [
-            read_photo(path) for path in paths if path.suffix.lower() in {".jpg", ".jpeg", ".png"}
-        ]
-        if folder and not self.photos:
-            raise ValueError(f"{folder}: expected .jpg or .png photos without people, found none")
+        self.photos = [read_photo(path) for path in find_photos(folder)] if folder else []
         self.photo_share = photo_share if self.photos else 0.0
 
     def sample(self, rng: np.random.Generator, size: tuple[int, int]) -> Array:
@@ -277,6 +272,19 @@ def crop_photo(photo: Image.Image, rng: np.random.Generator, size: tuple[int, in
     crop = photo.resize((width, height), Image.Resampling.BILINEAR, box)
     pixels = np.asarray(crop, np.float32) / 255
     return srgb_to_linear(pixels[:, ::-1] if rng.random() < 0.5 else pixels).astype(np.float32)
+
+
+def find_photos(folder: Path) -> list[Path]:
+    """The background photos of a folder, sorted.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    suffixes = {".jpg", ".jpeg", ".png"}
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in suffixes)
+    if not found:
+        raise ValueError(f"{folder}: expected .jpg or .png photos without people, found none")
+    return found
 
 
 def read_photo(path: Path) -> Image.Image:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from david_hf.data.composition import find_photos
+
 from .bodies import BodyModel
 from .labels import read_render, write_sample
 from .makehuman import MakeHumanFolder
@@ -161,7 +163,7 @@ def generate(
     """
     lights = config.lights()
     assets = MakeHumanFolder(config.makehuman_dir) if config.makehuman_dir else None
-    photos = sorted(config.backgrounds_dir.glob("*.jpg")) if config.backgrounds_dir else []
+    photos = find_photos(config.backgrounds_dir) if config.backgrounds_dir else []
     missing = config.missing()
     if not missing:
         return {}
@@ -199,7 +201,7 @@ class _WorkerPool:
         self.config, self.scratch, self.photos = config, scratch, photos
         self.on_sample = on_sample
         self.failed: dict[int, str] = {}
-        self._fatal: RenderError | None = None
+        self._fatal: Exception | None = None
         self._queue: queue.Queue[tuple[int, Scene] | None] = queue.Queue(maxsize=config.workers)
         self._threads = [threading.Thread(target=self._work) for _ in range(config.workers)]
         for thread in self._threads:
@@ -233,7 +235,7 @@ class _WorkerPool:
                     self._make_sample(blender, *job)
             finally:
                 blender.close()
-        except RenderError as error:
+        except Exception as error:  # a full disk, a dead Blender: `finish` raises it
             self._fatal = error
 
     def _make_sample(self, blender: BlenderProcess, index: int, scene: Scene) -> None:

@@ -4,6 +4,7 @@ import json
 import stat
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,25 @@ def test_ctrl_c_ends_the_workers_and_keeps_what_is_done(
 
     assert threading.active_count() == threads
     assert config.missing() == [3, 4]
+
+
+def test_a_sample_that_cannot_be_written_ends_the_run(
+    config: GenerateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(generate, "write_sample", full_disk)
+
+    with pytest.raises(OSError, match="No space left on device"):
+        generate.generate(config)
+
+
+def test_a_background_folder_without_photos_is_refused(
+    config: GenerateConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"expected \.jpg or \.png photos"):
+        generate.generate(replace(config, backgrounds_dir=tmp_path / "hdri"))
 
 
 def test_a_missing_blender_is_named() -> None:
