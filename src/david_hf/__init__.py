@@ -5,17 +5,6 @@ Importing the package makes transformers know DAViD: afterwards `pipeline("depth
 """
 
 from importlib.metadata import version
-from typing import cast
-
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModel,
-    AutoModelForDepthEstimation,
-    AutoModelForImageMatting,
-    AutoModelForNormalEstimation,
-)
-from transformers.models.auto.modeling_auto import MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES
 
 from .model import (
     DavidConfig,
@@ -28,6 +17,7 @@ from .model import (
     DavidModel,
 )
 from .predictor import DavidPredictor, Prediction, bundled_checkpoint
+from .registration import register
 
 __all__ = [
     "DavidConfig",
@@ -46,27 +36,4 @@ __all__ = [
 
 __version__ = version("david-hf")
 
-
-def _register() -> None:
-    """Enter the classes into the registries of transformers; doing it again changes nothing."""
-    AutoConfig.register(DavidConfig.model_type, DavidConfig, exist_ok=True)
-    AutoModel.register(DavidConfig, DavidModel, exist_ok=True)
-    AutoModelForDepthEstimation.register(DavidConfig, DavidForDepthEstimation, exist_ok=True)
-    AutoModelForNormalEstimation.register(DavidConfig, DavidForNormalEstimation, exist_ok=True)
-    AutoModelForImageMatting.register(DavidConfig, DavidForImageMatting, exist_ok=True)
-    AutoImageProcessor.register(
-        DavidConfig,
-        image_processor_classes={
-            "torchvision": DavidImageProcessor,
-            "pil": DavidImageProcessorPil,
-        },
-        exist_ok=True,
-    )
-    # The depth pipeline looks class names up here, where `register` does not enter them, and would
-    # log an error about an unsupported model.
-    names = (DavidForDepthEstimation.__name__, DavidForDensePrediction.__name__)
-    mapping = cast("dict[str, str | tuple[str, ...]]", MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES)
-    mapping.setdefault(DavidConfig.model_type, names)
-
-
-_register()
+register()

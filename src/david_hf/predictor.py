@@ -22,11 +22,12 @@ from .model import (
 
 TASKS = ("depth", "normals", "alpha")
 
-_SINGLE_TASKS: dict[str, tuple[type[DavidPreTrainedModel], str]] = {
-    "DavidForDepthEstimation": (DavidForDepthEstimation, "depth"),
-    "DavidForNormalEstimation": (DavidForNormalEstimation, "normals"),
-    "DavidForImageMatting": (DavidForImageMatting, "alpha"),
-}
+_MODEL_CLASSES: tuple[type[DavidPreTrainedModel], ...] = (
+    DavidForDensePrediction,
+    DavidForDepthEstimation,
+    DavidForNormalEstimation,
+    DavidForImageMatting,
+)
 
 
 class ModelLoadError(ValueError):
@@ -187,12 +188,9 @@ def _class_and_tasks(
     config: DavidConfig,
 ) -> tuple[type[DavidPreTrainedModel], tuple[str, ...]]:
     """Choose the class that the checkpoint was saved from."""
-    for name in config.architectures or ():
-        if name == "DavidForDensePrediction":
-            return DavidForDensePrediction, tuple(config.tasks)
-        if name in _SINGLE_TASKS:
-            model_class, task = _SINGLE_TASKS[name]
-            return model_class, (task,)
+    for model_class in _MODEL_CLASSES:
+        if model_class.__name__ in (config.architectures or ()):
+            return model_class, tuple(config.trained_tasks())
     raise ValueError(f"it has no task head, its architectures are {config.architectures}")
 
 

@@ -16,18 +16,26 @@ from .outputs_david import (
     DavidImageMattingOutput,
     DavidNormalEstimatorOutput,
 )
+from .pipeline_david import (
+    DavidDensePredictionPipeline,
+    DavidImageMattingPipeline,
+    DavidNormalEstimationPipeline,
+)
 
 __all__ = [
     "DavidConfig",
     "DavidDensePredictionOutput",
+    "DavidDensePredictionPipeline",
     "DavidForDensePrediction",
     "DavidForDepthEstimation",
     "DavidForImageMatting",
     "DavidForNormalEstimation",
     "DavidImageMattingOutput",
+    "DavidImageMattingPipeline",
     "DavidImageProcessor",
     "DavidImageProcessorPil",
     "DavidModel",
+    "DavidNormalEstimationPipeline",
     "DavidNormalEstimatorOutput",
     "DavidPreTrainedModel",
 ]

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """The configuration: every number that shapes the network, validated, and the named sizes."""
 
 from typing import Any, Literal
@@ -13,6 +14,15 @@ Integers = list[int] | tuple[int, ...]
 Floats = list[float] | tuple[float, ...]
 Names = list[str] | tuple[str, ...]
 FinalActivation = Literal["none", "relu", "sigmoid", "tanh"]
+
+# The task of each class with a single head.
+_SINGLE_TASKS = {
+    "DavidForDepthEstimation": "depth",
+    "DavidForNormalEstimation": "normals",
+    "DavidForImageMatting": "alpha",
+}
+# This file runs as part of the package, or as code that a checkpoint brought along.
+_IS_REMOTE_CODE = __name__.startswith("transformers_modules.")
 
 # Widths of the seventeen inverted residual blocks of MobileNetV2 (Sandler et al. 2018, table 2).
 MOBILENET_V2_WIDTHS = (16, 24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160, 320)
@@ -108,8 +118,8 @@ class DavidConfig(PreTrainedConfig):
         depth_is_inverse: Whether the raw depth head grows towards the camera; if not it is negated.
         resize_align_corners: Corner alignment of the resize in front of the encoder.
         interp_align_corners: Corner alignment of every resize in the decoder and the heads.
-        image_mean: Mean subtracted from each channel inside the network, or None.
-        image_std: Standard deviation each channel is divided by inside the network, or None.
+        image_mean: Mean subtracted inside the network, per channel or one for all, or None.
+        image_std: Standard deviation divided by there, per channel or one for all, or None.
         initializer_range: Standard deviation of fresh linear weights and embeddings.
         loss_weights: Weight of each task in the loss; a task left out weighs 1.
         depth_gradient_weight: Weight of the gradient term in the depth loss.
@@ -117,6 +127,8 @@ class DavidConfig(PreTrainedConfig):
     """
 
     model_type = "david"
+    # Not predictions: transformers' Trainer gathers all other outputs when it evaluates.
+    keys_to_ignore_at_inference = ["losses", "hidden_states", "attentions"]  # noqa: RUF012
 
     encoder_type: Literal["vit", "mobilenet_v2"] = "vit"
     tasks: Names = TASKS
@@ -157,8 +169,8 @@ class DavidConfig(PreTrainedConfig):
 
     resize_align_corners: bool = False
     interp_align_corners: bool = True
-    image_mean: Floats | None = None
-    image_std: Floats | None = None
+    image_mean: Floats | float | None = None
+    image_std: Floats | float | None = None
 
     initializer_range: float = 0.02
     loss_weights: dict[str, float | int] | None = None
@@ -167,6 +179,11 @@ class DavidConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Store sequences as lists, the form a config has after a trip through JSON."""
+        if not _IS_REMOTE_CODE:
+            # The package has the code and registers the pipelines: what a checkpoint brings along
+            # is not needed, must not ask for trust, and would dangle in what is saved from here.
+            kwargs.pop("auto_map", None)
+            kwargs.pop("custom_pipelines", None)
         for name, value in list(vars(self).items()):
             if isinstance(value, tuple):
                 setattr(self, name, list(value))
@@ -189,6 +206,15 @@ class DavidConfig(PreTrainedConfig):
         if size not in _SIZES:
             raise ValueError(f"unknown size {size!r}: choose one of {', '.join(_SIZES)}")
         return cls(**{**_SIZES[size], **overrides})
+
+    def trained_tasks(self) -> list[str]:
+        """Tasks of the class the checkpoint was saved from; empty if nothing tells."""
+        for name in self.architectures or ():
+            if name == "DavidForDensePrediction":
+                return list(self.tasks)
+            if name in _SINGLE_TASKS:
+                return [_SINGLE_TASKS[name]]
+        return []
 
     def validate_tasks(self) -> None:
         """Check tasks and loss weights (run by `@strict`)."""
@@ -225,10 +251,11 @@ class DavidConfig(PreTrainedConfig):
         """Check mean and standard deviation (run by `@strict`)."""
         if (self.image_mean is None) != (self.image_std is None):
             raise ValueError("image_mean and image_std must be given together or not at all")
-        if self.image_mean is not None:
-            self._check_length("image_mean", self.num_channels, "one entry per channel")
-            self._check_length("image_std", self.num_channels, "one entry per channel")
-        if any(deviation <= 0 for deviation in self.image_std or []):
+        for name in ("image_mean", "image_std"):
+            if isinstance(getattr(self, name), list):
+                self._check_length(name, self.num_channels, "one entry per channel")
+        deviations = [self.image_std] if isinstance(self.image_std, float) else self.image_std
+        if any(deviation <= 0 for deviation in deviations or []):
             raise ValueError(f"image_std must be positive, got {self.image_std}")
 
     def _check_vit(self) -> None:

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """The decoder: encoder maps and resizer maps in, one fused feature map out."""
 
 from collections.abc import Sequence

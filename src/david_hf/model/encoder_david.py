@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """The ViT encoder: one fixed-size image in, four feature maps out, finest first."""
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .configuration_david import DavidConfig
+from .layers_david import DavidEncoderBlock
 from .mobilenet_v2_david import DavidMobileNetV2Encoder
 
 __all__ = [
@@ -122,7 +124,7 @@ class DavidViTAttention(nn.Module):
         return self.projection(attended.reshape(batch_size, num_tokens, -1)), weights
 
 
-class DavidViTLayer(GradientCheckpointingLayer):
+class DavidViTLayer(GradientCheckpointingLayer, DavidEncoderBlock):
     """Pre-norm transformer block (ViT, eq. 2 and 3)."""
 
     def __init__(self, config: DavidConfig) -> None:

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """The heads: a fused feature map in, depth, normals or foreground out, and the loss of each."""
 
 from collections.abc import Sequence
@@ -29,16 +30,23 @@ class DavidHead(nn.Module):
         config: Widths and activations.
         num_outputs: Channels of the raw map.
         activation: Name of the final activation, or "none".
+        fresh_bias: Raw value of each channel that a fresh head starts from, or None for zeros.
     """
 
-    def __init__(self, config: DavidConfig, num_outputs: int, activation: str) -> None:
+    def __init__(
+        self,
+        config: DavidConfig,
+        num_outputs: int,
+        activation: str,
+        fresh_bias: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
         wide, narrow = config.head_hidden_sizes
         first, second = config.head_activations
         self.align_corners = config.interp_align_corners
         self.reduce = DavidConvLayer(config.fusion_hidden_size, wide, 3, activation=first)
         self.refine = DavidConvLayer(wide, narrow, 3, activation=second)
-        self.predict = DavidQuietConv2d(narrow, num_outputs, kernel_size=1)
+        self.predict = DavidQuietConv2d(narrow, num_outputs, 1, fresh_bias=fresh_bias)
         self.final_activation = build_activation(activation)
 
     def forward(self, features: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
@@ -85,7 +93,9 @@ class DavidNormalHead(DavidHead):
     """Unit surface normals: X right, Y up, Z towards the camera."""
 
     def __init__(self, config: DavidConfig) -> None:
-        super().__init__(config, num_outputs=3, activation=config.normals_activation)
+        # A fresh head looks at the camera: the direction of a vector near zero is an accident that
+        # rounding turns around. Long enough for that, short enough to turn in a few steps.
+        super().__init__(config, 3, config.normals_activation, fresh_bias=(0.0, 0.0, 0.3))
 
     def to_map(self, raw: torch.Tensor) -> torch.Tensor:
         """Map (B, 3, H, W) to unit normals (B, 3, H, W)."""

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """From any image that transformers accepts to a channel-first tensor with values in [0, 1]."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """What the two image processors of DAViD have in common: options, preparation, post-processing."""
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """Image processor of DAViD on torch tensors, on any device."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """Image processor of DAViD on PIL images and numpy arrays."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """Pixel arithmetic of the official DAViD runtime in plain torch, shared by both image processors.
 
 The runtime pads with `cv2.copyMakeBorder`, halves with `cv2.pyrDown` and resizes with `cv2.resize`.

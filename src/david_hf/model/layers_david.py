@@ -1,6 +1,8 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """Small layers that several parts of the network share."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from transformers.activations import ACT2FN
 
 __all__ = [
     "DavidConvLayer",
+    "DavidEncoderBlock",
     "DavidNormalize",
     "DavidQuietConv2d",
     "build_activation",
@@ -38,12 +41,30 @@ def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
     return vectors / squared.clamp_min(1e-16).sqrt()
 
 
+class DavidEncoderBlock(nn.Module):
+    """Marks the blocks of either encoder, whose outputs are the `hidden_states` of a model.
+
+    One class and not a list of two: only then can a caller ask for single hidden states by index.
+    """
+
+
 class DavidQuietConv2d(nn.Conv2d):
     """A convolution with small fresh weights, for the end of a residual branch or of a head.
 
     A class of its own because transformers offers modules without own weights, such as the branch
     itself, no chance to initialise what they hold.
+
+    Args:
+        *args: As for `nn.Conv2d`.
+        fresh_bias: Value of each output channel at the start, or None for zeros.
+        **kwargs: As for `nn.Conv2d`.
     """
+
+    def __init__(
+        self, *args: Any, fresh_bias: Sequence[float] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.fresh_bias = fresh_bias
 
 
 class DavidConvLayer(nn.Module):
@@ -98,18 +119,22 @@ class DavidNormalize(nn.Module):
     built on the meta device must write `constants` into the buffers again.
 
     Args:
-        mean: One value per channel.
-        std: One positive value per channel.
+        mean: One value per channel, or one for all.
+        std: One positive value per channel, or one for all.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, mean: Sequence[float] | float, std: Sequence[float] | float) -> None:
         super().__init__()
-        self.constants = {"mean": tuple(mean), "std": tuple(std)}
-        for name, values in self.constants.items():
-            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+        self.constants = {"mean": mean, "std": std}
+        for name in self.constants:
+            self.register_buffer(name, self.constant(name), persistent=False)
+
+    def constant(self, name: str) -> torch.Tensor:
+        """The value of the buffer `name`, shape (C or 1, 1, 1)."""
+        return torch.tensor(self.constants[name]).view(-1, 1, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Normalise an image (B, C, H, W)."""

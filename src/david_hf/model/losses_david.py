@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """The losses of the paper (DAViD, Saleh et al. 2025, eq. 3 and 4) as pure functions.
 
 All of them compute in float32 at least, take masks as bool or as weights, and are zero with zero

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """The MobileNetV2 encoder of the nano size, with the interface of the ViT encoder."""
 
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from .configuration_david import MOBILENET_V2_WIDTHS
+from .layers_david import DavidEncoderBlock
 
 __all__ = ["DavidInvertedResidual", "DavidMobileNetV2Encoder"]
 
@@ -21,7 +23,7 @@ def conv_norm(
     return [convolution, nn.BatchNorm2d(out_channels)]
 
 
-class DavidInvertedResidual(nn.Module):
+class DavidInvertedResidual(DavidEncoderBlock):
     """Expand, filter per channel, project (MobileNetV2, fig. 4d).
 
     Args:

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """DAViD models: the shared network, one class per task, and one with all heads in a single pass."""
 
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, DepthEstimatorOutput
+from transformers.models.auto.modeling_auto import MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES
 from transformers.utils.generic import (
     TransformersKwargs,
     can_return_tuple,
@@ -20,12 +22,15 @@ from .decoder_david import DavidDecoder
 from .encoder_david import (
     DavidViTAttention,
     DavidViTEmbeddings,
-    DavidViTLayer,
     build_encoder,
 )
 from .heads_david import DavidAlphaHead, DavidDepthHead, DavidHead, DavidNormalHead, build_head
-from .layers_david import DavidNormalize, DavidQuietConv2d, resize_bilinear
-from .mobilenet_v2_david import DavidInvertedResidual
+from .layers_david import (
+    DavidEncoderBlock,
+    DavidNormalize,
+    DavidQuietConv2d,
+    resize_bilinear,
+)
 from .outputs_david import (
     DavidDensePredictionOutput,
     DavidImageMattingOutput,
@@ -64,8 +69,10 @@ class DavidPreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
+    # The losses are means: transformers' Trainer must divide them by the accumulated batches itself.
+    accepts_loss_kwargs = False
     _can_record_outputs = {  # noqa: RUF012 - an instance never writes them
-        "hidden_states": [DavidViTLayer, DavidInvertedResidual],
+        "hidden_states": DavidEncoderBlock,
         "attentions": DavidViTAttention,
     }
     # A multi-task checkpoint loads into any class; heads that class lacks are no news.
@@ -80,6 +87,9 @@ class DavidPreTrainedModel(PreTrainedModel):
             # quiet ends keep residual sums from growing and raw maps out of saturation.
             gain = 0.1 if isinstance(module, DavidQuietConv2d) else 1.0
             init.normal_(module.weight, std=gain * (2 / module.weight[0].numel()) ** 0.5)
+            fresh_bias = getattr(module, "fresh_bias", None)
+            if module.bias is not None and fresh_bias is not None:
+                init.copy_(module.bias, torch.tensor(fresh_bias))
         elif isinstance(module, nn.ConvTranspose2d):
             # Stride equals kernel: each output pixel sums over the input channels only.
             init.normal_(module.weight, std=module.in_channels**-0.5)
@@ -87,8 +97,8 @@ class DavidPreTrainedModel(PreTrainedModel):
             init.trunc_normal_(module.cls_token, std=self.config.initializer_range)
             init.trunc_normal_(module.position_embeddings, std=self.config.initializer_range)
         elif isinstance(module, DavidNormalize):
-            for name, values in module.constants.items():
-                init.copy_(module.get_buffer(name), torch.tensor(values).view(-1, 1, 1))
+            for name in module.constants:
+                init.copy_(module.get_buffer(name), module.constant(name))
 
 
 class DavidModel(DavidPreTrainedModel):
@@ -334,3 +344,11 @@ def _total_loss(
     if labels is None:
         return None
     return torch.stack(list(head.losses(raw, labels, mask).values())).sum()
+
+
+# The depth pipeline of transformers looks class names up here, whatever is registered, and would
+# log an error about an unsupported model. Done in this file for checkpoints that bring their code.
+MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES.setdefault(
+    DavidConfig.model_type,
+    (DavidForDepthEstimation.__name__, DavidForDensePrediction.__name__),  # type: ignore[arg-type]
+)

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """What the models return."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# Copyright 2026 The david_hf authors. MIT licence.
 """The resizer: the image at its own size in, four feature maps out, finest first."""
 
 from collections.abc import Sequence
