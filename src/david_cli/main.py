@@ -11,6 +11,7 @@ import typer
 
 from .demo import demo
 from .predict import predict
+from .publish import publish
 from .synthesize import synthesize
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (predict, demo, synthesize):
+for command in (predict, demo, publish, synthesize):
     app.command()(command)
 
 

@@ -1,9 +1,12 @@
 """Which files of a folder make up a checkpoint."""
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["checkpoint_files", "copy_checkpoint"]
+__all__ = ["checkpoint_files", "copy_checkpoint", "new_folder"]
 
 _REQUIRED = ("config.json", "preprocessor_config.json")
 _OPTIONAL = ("README.md", "metrics.json", "training_config.yaml", "training_data.json")
@@ -36,15 +39,33 @@ def checkpoint_files(folder: Path) -> list[Path]:
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
-    """Copy the files of a checkpoint into a new folder.
+    """Copy the files of a checkpoint into an empty folder.
 
     Raises:
         ValueError: As `checkpoint_files`.
     """
-    found = checkpoint_files(source)
-    target.mkdir()
-    for file in found:
+    for file in checkpoint_files(source):
         shutil.copyfile(file, target / file.name)
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Fill a folder that appears whole or not at all.
+
+    Yields:
+        An empty folder to fill, which gets the name `target` in the end.
+
+    Raises:
+        ValueError: If `target` is there already and not an empty folder.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target}: exists already; name a folder that is to be made")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as partial:
+        staged = Path(partial) / target.name
+        staged.mkdir()
+        yield staged
+        staged.replace(target)
 
 
 def _inside(folder: Path, paths: list[Path]) -> list[Path]:

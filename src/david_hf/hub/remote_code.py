@@ -1,14 +1,13 @@
 """Checkpoints that bring their code along, for machines without this package."""
 
 import json
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoModel, AutoModelForImageToImage
 
-from david_hf.hub.checkpoint_files import copy_checkpoint
+from david_hf.hub.checkpoint_files import copy_checkpoint, new_folder
 from david_hf.model import DavidConfig, DavidForDensePrediction
 from david_hf.registration import IMAGE_PROCESSORS, MODELS, PIPELINES, TASK_MODELS
 
@@ -32,16 +31,10 @@ def export_remote_code(checkpoint: str | Path, folder: str | Path) -> Path:
     Raises:
         ValueError: If the checkpoint is incomplete or not of this package, or `folder` is taken.
     """
-    source, target = Path(checkpoint), Path(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target}: exists already; name a folder that is to be made")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as partial:
-        staged = Path(partial) / target.name
-        copy_checkpoint(source, staged)
+    with new_folder(Path(folder)) as staged:
+        copy_checkpoint(Path(checkpoint), staged)
         add_remote_code(staged)
-        staged.replace(target)
-    return target
+    return Path(folder)
 
 
 def add_remote_code(folder: Path) -> None:

@@ -69,7 +69,7 @@ class DavidPreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
-    # The losses are means: transformers' Trainer must divide them by the accumulated batches itself.
+    # The losses are means: over accumulated batches transformers' Trainer must average itself.
     accepts_loss_kwargs = False
     _can_record_outputs = {  # noqa: RUF012 - an instance never writes them
         "hidden_states": DavidEncoderBlock,
