@@ -4,11 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Where CPU builds of torch live; used when it can be reached, else torch comes from the default index.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/$(PIP_INSTALL)
+# Asked only when something is installed.
+TORCH_SOURCE = $$($(PYTHON) -c "import urllib.request as r; r.urlopen('$(TORCH_INDEX)/torch/', timeout=5); print('--extra-index-url $(TORCH_INDEX)')" 2>/dev/null)
 OUTPUT ?= demo_output
 PHOTO ?= spaces/david/examples/astronaut.jpg
 
-.PHONY: install format lint types test test-all test-synthetic demo
+# Tests that need nothing but the development environment.
+ANYWHERE := not gpu and not network and not blender and not package
+
+.PHONY: install format lint types test test-all test-synthetic test-transformers \
+	test-package demo cards
 
 demo: $(VENV)/.base
 	$(BIN)/david predict $(PHOTO) --output $(OUTPUT)
@@ -28,16 +35,46 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+# The model cards, from their templates and data files; a test fails if one is stale.
+cards: $(VENV)/.dev
+	$(BIN)/python model_cards/generate.py
+
 test: $(VENV)/.dev
-	$(BIN)/pytest -m "not slow and not gpu and not network and not blender" --numprocesses 2
+	$(BIN)/pytest -m "not slow and $(ANYWHERE)" --numprocesses 2
 
 test-all: $(VENV)/.dev
-	$(BIN)/pytest -m "not gpu and not network and not blender"
+	$(BIN)/pytest -m "$(ANYWHERE)"
 
 # Blender as a Python package wants an older numpy: it gets an environment of its own.
 test-synthetic: $(VENV)/.dev $(VENV)-blender/.installed
 	$(PIP) --editable '.[dev,synthetic]'
 	DAVID_BLENDER=$(VENV)-blender/bin/python $(BIN)/pytest -m blender
+
+# The wheel and the source distribution, built, installed into a new environment and used there.
+test-package: $(VENV)/.dev
+	$(BIN)/pytest -m package
+
+# The oldest transformers that is supported, and the newest: our contract, and transformers' own
+# tests of models and image processors, which are in its source distribution.
+test-transformers: $(VENV)-oldest/.transformers $(VENV)-newest/.transformers
+	$(foreach which,oldest newest,$(call TEST_TRANSFORMERS,$(VENV)-$(which)))
+
+define TEST_TRANSFORMERS
+$(1)/bin/python tests/upstream/fetch.py $(1)/transformers-tests
+$(1)/bin/pytest tests/contract tests/unit/model tests/unit/test_image_processing.py \
+	-m "not slow and $(ANYWHERE)" --numprocesses 2
+TRANSFORMERS_TESTS=$(1)/transformers-tests $(1)/bin/pytest tests/upstream --numprocesses 2 \
+	--override-ini addopts=--quiet --override-ini filterwarnings=ignore
+
+endef
+
+$(VENV)-oldest/.transformers: TRANSFORMERS := transformers==5.21.1
+$(VENV)-newest/.transformers: TRANSFORMERS := --upgrade transformers
+$(VENV)-%/.transformers: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/$(PIP_INSTALL) torch $(TORCH_SOURCE)
+	$(@D)/bin/$(PIP_INSTALL) --editable '.[dev]' parameterized $(TRANSFORMERS)
+	@touch $@
 
 $(VENV)-blender/.installed:
 	$(PYTHON) -m venv $(VENV)-blender
@@ -47,7 +84,7 @@ $(VENV)-blender/.installed:
 $(VENV)/.base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is %s; make PYTHON=python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) torch $$($(PYTHON) -c "import urllib.request as r; r.urlopen('$(TORCH_INDEX)/torch/', timeout=5); print('--extra-index-url $(TORCH_INDEX)')" 2>/dev/null)
+	$(PIP) torch $(TORCH_SOURCE)
 	$(PIP) --editable .
 	@touch $@
 

@@ -6,6 +6,6 @@ import sys
 FOLDER = os.environ.get("TRANSFORMERS_TESTS")
 
 if FOLDER is None:
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore = ["david"]
 else:
     sys.path.insert(0, FOLDER)

@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from transformers_tests.test_image_processing_common import (
     ImageProcessingTester,
     ImageProcessingTestMixin,
 )
 
 from david_hf.model import DavidImageProcessorPil
-
-pytestmark = pytest.mark.upstream
 
 WITHOUT_TORCHVISION = """
 import sys

@@ -3,7 +3,6 @@
 import unittest
 from typing import Any
 
-import pytest
 from factories import disc_mask, sphere_labels, tiny_mobilenet_config, tiny_vit_config
 from torch import nn
 from transformers_tests.test_configuration_common import ConfigTester
@@ -18,8 +17,6 @@ from david_hf.model import (
     DavidModel,
     DavidPreTrainedModel,
 )
-
-pytestmark = pytest.mark.upstream
 
 BATCH_SIZE, HEIGHT, WIDTH = 2, 32, 32
 SINGLE_TASKS = {
