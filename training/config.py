@@ -88,7 +88,8 @@ class TrainConfig:
 
     def model_config(self) -> DavidConfig:
         """The network's configuration, validated by its own rules."""
-        return DavidConfig.from_size(self.model_size, **self.model_overrides)
+        options = {"freeze_batch_norm": self.freeze_batch_norm, **self.model_overrides}
+        return DavidConfig.from_size(self.model_size, **options)
 
     def side_at(self, step: int) -> int:
         """Input side of a step."""

@@ -57,15 +57,15 @@ def train(config: TrainConfig) -> Path:
     model, optimizer = accelerator.prepare(model, optimizer)
     # Not prepared: Accelerate would step it once per process, and it counts optimizer steps.
     accelerator.register_for_checkpointing(scheduler)
-    step = load_state(accelerator, output)
+    step = logged = load_state(accelerator, output)
     clock = time.perf_counter()
     for batch in batches(accelerator, config, step):
         losses = training_step(accelerator, config, model, optimizer, scheduler, batch)
         step += 1
         if step % config.log_every == 0 or step == config.steps:
-            elapsed = (time.perf_counter() - clock) / config.log_every
+            elapsed = (time.perf_counter() - clock) / (step - logged)
             log(accelerator, config, losses, step, elapsed, float(scheduler.get_last_lr()[0]))
-            clock = time.perf_counter()
+            clock, logged = time.perf_counter(), step
         if step % config.save_every == 0 and step < config.steps:
             save_state(accelerator, output, step)
     return save_checkpoint(accelerator, model, config, output)
@@ -177,10 +177,6 @@ def training_step(
         FloatingPointError: If the loss is not finite; the last state on disk is still good.
     """
     model.train()
-    if config.freeze_batch_norm:
-        for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()
     outputs = model(**batch)
     if not torch.isfinite(outputs.loss):
         raise FloatingPointError(

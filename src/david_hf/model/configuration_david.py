@@ -83,6 +83,8 @@ class DavidConfig(PreTrainedConfig):
 
     Args:
         encoder_type: "vit" (published models) or "mobilenet_v2" (nano).
+        freeze_batch_norm: Whether MobileNetV2 keeps the statistics of its batch norms while it is
+            trained, as small batches need.
         tasks: Heads of `DavidForDensePrediction`, in output order.
         num_channels: Colour channels of the image.
         image_size: Side in pixels of the square the encoder sees, whatever comes in.
@@ -131,6 +133,7 @@ class DavidConfig(PreTrainedConfig):
     keys_to_ignore_at_inference = ["losses", "hidden_states", "attentions"]  # noqa: RUF012
 
     encoder_type: Literal["vit", "mobilenet_v2"] = "vit"
+    freeze_batch_norm: bool = True
     tasks: Names = TASKS
     num_channels: int = 3
     image_size: int = 384

@@ -27,7 +27,9 @@ def build_encoder(config: DavidConfig) -> "DavidViTEncoder | DavidMobileNetV2Enc
     """Build the encoder `config.encoder_type` names."""
     if config.encoder_type == "vit":
         return DavidViTEncoder(config)
-    return DavidMobileNetV2Encoder(config.num_channels, config.out_indices)
+    return DavidMobileNetV2Encoder(
+        config.num_channels, config.out_indices, config.freeze_batch_norm
+    )
 
 
 def eager_attention_forward(

@@ -58,14 +58,18 @@ class DavidMobileNetV2Encoder(nn.Module):
     Args:
         num_channels: Colour channels.
         out_indices: Blocks whose output is returned; 2, 5, 12, 16 lie at strides 4, 8, 16, 32.
+        freeze_batch_norm: Whether training keeps the statistics of the batch norms.
     """
 
     # Blocks that halve the sides.
     STRIDED_BLOCKS = (1, 3, 6, 13)
 
-    def __init__(self, num_channels: int, out_indices: Sequence[int]) -> None:
+    def __init__(
+        self, num_channels: int, out_indices: Sequence[int], freeze_batch_norm: bool = True
+    ) -> None:
         super().__init__()
         self.out_indices = list(out_indices)
+        self.freeze_batch_norm = freeze_batch_norm
         self.features = nn.Sequential()
         self.features.append(
             nn.Sequential(*conv_norm(num_channels, 32, 3, 2), nn.ReLU6(inplace=True))
@@ -83,6 +87,15 @@ class DavidMobileNetV2Encoder(nn.Module):
     def stem(self) -> nn.Module:
         """The layer that sees the pixels."""
         return self.features.get_submodule("0.0")
+
+    def train(self, mode: bool = True) -> "DavidMobileNetV2Encoder":
+        """Switch to training, all but the statistics of frozen batch norms."""
+        super().train(mode)
+        if self.freeze_batch_norm:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     def forward(self, image: torch.Tensor, **kwargs: Any) -> list[torch.Tensor]:
         """Map (B, channels, S, S) to the outputs of blocks `out_indices`, finest first."""

@@ -129,3 +129,17 @@ def test_projected_readout_sees_patch_and_class_token() -> None:
     patches = readout(torch.tensor([[[10.0], [2.0], [3.0]]]))
 
     assert patches.flatten().tolist() == [1002.0, 1003.0]
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_batch_norms_keep_their_statistics_when_frozen(
+    frozen: bool, generator: torch.Generator
+) -> None:
+    encoder = build_encoder(tiny_mobilenet_config(freeze_batch_norm=frozen)).train()
+    before = {name: value.clone() for name, value in encoder.named_buffers()}
+
+    encoder(random_images(generator, 64, 64))
+
+    changed = [name for name, value in encoder.named_buffers() if not value.equal(before[name])]
+    assert bool(changed) is not frozen
+    assert encoder.training
