@@ -1,6 +1,6 @@
 """Time `import david_hf` beside what every model of transformers imports.
 
-    python benchmarks/import_time.py [--repeats 7]
+Usage: `python benchmarks/import_time.py [--repeats 7]`
 """
 
 import argparse

@@ -415,3 +415,25 @@ def test_paths_are_read_by_both_backends(backend: Any, tmp_path: Path) -> None:
     colour = colour_of(backend(size=SIZE), str(tmp_path / "orange.png"))
 
     assert colour == pytest.approx([0.8, 0.4, 0.2])
+
+
+def test_tensors_stay_on_their_device() -> None:
+    """The meta device stands for an accelerator: nothing can be read back from it."""
+    processor = DavidImageProcessor()
+    photo = torch.zeros(3, 40, 30, dtype=torch.uint8, device="meta")
+    sizes = torch.tensor([[40, 30]])
+
+    inputs = processor(photo, return_tensors="pt")
+    depth = torch.zeros(1, 48, 48, device="meta")
+    normals = torch.zeros(1, 3, 48, 48, device="meta")
+    alphas = torch.zeros(1, 1, 48, 48, device="meta")
+
+    results = [
+        inputs["pixel_values"],
+        processor.post_process_depth_estimation({"predicted_depth": depth}, sizes)[0],
+        processor.post_process_normal_estimation({"normals": normals}, sizes)[0],
+        processor.post_process_image_matting({"alphas": alphas}, sizes)[0],
+    ]
+    for result in results:
+        maps = next(iter(result.values())) if isinstance(result, dict) else result
+        assert maps.device.type == "meta"
