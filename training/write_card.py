@@ -1,12 +1,14 @@
 """Write a checkpoint's model card: `python training/write_card.py CHECKPOINT TEMPLATE`.
 
-Fills the template with what the checkpoint, its training configuration, its metrics.json and the
-training data themselves say.
+Counts the training data once into `training_data.json`, then fills the template with that file and
+with what the checkpoint, its training configuration and its metrics.json say.
 """
 
 import argparse
+import json
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +17,42 @@ from config import TrainConfig
 
 from david_hf.data.composition import Backgrounds
 from david_hf.data.synthhuman import SynthHumanFolder
-from david_hf.hub.model_card import write_model_card
-from david_hf.model import DavidForDensePrediction
+from david_hf.hub.card_parts import speed_text
+from david_hf.hub.model_card import trained_card, write_text
+
+SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.json"
 
 
 def main() -> None:
-    """Parse the command line and write the card."""
+    """Parse the command line and write both files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("template", type=Path)
+    parser.add_argument("template", type=Path, help="its name is the checkpoint's")
     arguments = parser.parse_args()
     try:
-        values = describe(arguments.checkpoint)
-        card = write_model_card(arguments.checkpoint, arguments.template, values)
+        card = write_card(arguments.checkpoint, arguments.template)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     print(f"wrote {card}")  # noqa: T201
 
 
-def describe(checkpoint: Path) -> dict[str, Any]:
-    """What the template may ask for, beside the metrics."""
+def write_card(checkpoint: Path, template: Path) -> Path:
+    """Write training_data.json and README.md into a checkpoint and return the latter."""
     config = TrainConfig(**yaml.safe_load((checkpoint / "training_config.yaml").read_text()))
-    model = DavidForDensePrediction.from_pretrained(checkpoint)
+    counts = json.dumps(count_training_data(config), indent=2)
+    write_text(checkpoint / "training_data.json", counts + "\n")
+    card = trained_card(
+        checkpoint,
+        template.read_text(encoding="utf-8"),
+        template.stem,
+        training=asdict(config),
+        speed=speed_text(SPEED, [f"{config.model_size}, 3 heads"]),
+    )
+    return write_text(checkpoint / "README.md", card)
+
+
+def count_training_data(config: TrainConfig) -> dict[str, Any]:
+    """Count rendered people by category, people held out, and background photos."""
     folders = [SynthHumanFolder(Path(root)) for root in config.data]
     categories: Counter[str] = Counter()
     for folder in folders:
@@ -44,20 +60,12 @@ def describe(checkpoint: Path) -> dict[str, Any]:
             str(folder.factors(position)["category"]) for position in folder.split("train")
         )
     indices = [index for folder in folders for index in folder.indices]
-    named = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in categories.items())
     background_photos = Backgrounds(Path(config.backgrounds) if config.backgrounds else None).photos
     return {
-        "parameters": f"{model.num_parameters() / 1e6:.2f}",
-        "num_figures": categories.total(),
+        "categories": dict(categories),
         "num_held_out_indices": len(indices) - categories.total(),
-        "categories": named,
-        "seed_range": f"{min(indices)} to {max(indices)}",
+        "seed_range": [min(indices), max(indices)],
         "num_backgrounds": len(background_photos),
-        "steps": config.steps,
-        "batch_size": config.batch_size,
-        "seed": config.seed,
-        "learning_rate": config.learning_rate,
-        "sides": ", then ".join(str(side) for _, side in config.sides),
     }
 
 

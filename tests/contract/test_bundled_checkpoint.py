@@ -35,6 +35,7 @@ def test_it_is_complete_and_small() -> None:
         "model.safetensors",
         "preprocessor_config.json",
         "training_config.yaml",
+        "training_data.json",
     }
     assert (bundled_checkpoint() / "model.safetensors").stat().st_size < 16 * MIB
 

@@ -60,7 +60,7 @@ def test_a_checkpoint_is_measured_and_described(
     DavidImageProcessor(size={"height": 48, "width": 48}).save_pretrained(checkpoint)
     config = {"data": [str(people)], "output_dir": "run", "steps": 9}
     (checkpoint / "training_config.yaml").write_text(yaml.safe_dump(config))
-    template = Path(__file__).parents[2] / "model_cards" / "david-nano.md"
+    template = Path(__file__).parents[2] / "model_cards" / "templates" / "david-nano.md"
 
     run(monkeypatch, evaluate.main, checkpoint, people)
     run(monkeypatch, write_card.main, checkpoint, template)
@@ -73,6 +73,12 @@ def test_a_checkpoint_is_measured_and_described(
     assert "9 steps of 16 compositions" in card
     assert f"{metrics['overall']['alpha_iou']:.3f}" in card
     assert "$" not in card
+    assert json.loads((checkpoint / "training_data.json").read_text()) == {
+        "categories": {"face": trained_on},
+        "num_held_out_indices": 3 - trained_on,
+        "seed_range": [0, 2],
+        "num_backgrounds": 0,
+    }
 
 
 def test_bad_input_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

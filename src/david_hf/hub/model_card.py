@@ -1,20 +1,102 @@
-"""Model cards from a template: every figure comes from a file, none is typed."""
+"""Model cards from templates: every figure comes from a file, none is typed."""
 
-import json
+import logging
+import re
+from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
 
-# Metric in metrics.json: its column's title and format.
-COLUMNS = {
-    "alpha_iou": ("alpha IoU", "{:.3f}"),
-    "alpha_mad": ("alpha MAD", "{:.4f}"),
-    "normals_mean_deg": ("normals, mean", "{:.1f}°"),
-    "normals_median_deg": ("normals, median", "{:.1f}°"),
-    "normals_under_22.5": ("under 22.5°", "{:.0%}"),
-    "depth_rmse_m": ("depth RMSE", "{:.3f} m"),
-    "depth_abs_rel": ("depth AbsRel", "{:.4f}"),
-}
+import yaml
+from huggingface_hub import CardData, ModelCard
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+from .card_parts import (
+    CITATION,
+    MEASURED,
+    CheckpointFacts,
+    card_tags,
+    eval_results,
+    maps_table,
+    metrics_table,
+    pipeline_tag,
+    read_facts,
+    read_json,
+    read_metrics,
+    summary,
+    usage,
+)
+
+__all__ = [
+    "complete_front_matter",
+    "publication_card",
+    "render_model_card",
+    "trained_card",
+    "write_text",
+]
+
+logger = logging.getLogger(__name__)
+
+
+def publication_card(checkpoint: Path, name: str) -> str:
+    """Make the README.md under which a checkpoint is published.
+
+    A README.md in the folder keeps its text and its front matter; what the front matter lacks is
+    added. Measured figures in it are those of metrics.json. Without a README.md, or with one that
+    is front matter alone, the text comes from a template, which says what its author must add.
+    The same checkpoint always gives the same card, and the card of a card is itself.
+
+    Args:
+        checkpoint: Folder with a config.json and, if there are any, README.md, metrics.json and
+            training_config.yaml.
+        name: Hub id under which it is published, or a bare name.
+
+    Returns:
+        The card: front matter and Markdown.
+
+    Raises:
+        ValueError: If the folder holds no DAViD checkpoint, or its metrics.json or the front matter
+            of its README.md cannot be read.
+    """
+    facts = read_facts(checkpoint)
+    card = _read_card(checkpoint / "README.md")
+    if not card.text.strip():
+        has_configuration = (checkpoint / "training_config.yaml").is_file()
+        licence = card.data.get("license", "")
+        named = ", ".join(licence) if isinstance(licence, list) else str(licence)
+        card.text = "\n" + _default_text(facts, name, named, has_configuration)
+    complete_front_matter(card.data, facts, name)
+    if not card.data.get("license"):
+        logger.warning(
+            "%s: the card names no licence; add `license: ...` to the front matter of README.md",
+            name,
+        )
+    return str(card)
+
+
+def complete_front_matter(data: CardData, facts: CheckpointFacts, name: str) -> None:
+    """Add what the front matter of a card lacks, and the measured figures.
+
+    Args:
+        data: The front matter, changed in place; only figures that were measured anew are replaced.
+        facts: What the checkpoint says about itself.
+        name: Hub id or bare name of the checkpoint.
+    """
+    found = {
+        "library_name": "transformers",
+        "pipeline_tag": pipeline_tag(facts.tasks),
+        "tags": card_tags(facts.tasks),
+        "base_model": _base_model(facts.trained_from, name),
+    }
+    for key, value in found.items():
+        if data.get(key) is None:
+            data[key] = value
+    if facts.metrics is not None:
+        given = data.get("eval_results", [])
+        others = [result for result in given if result.dataset_type != MEASURED]
+        data["model_name"] = data.get("model_name") or _bare(name)
+        data["eval_results"] = others + eval_results(facts.metrics)
 
 
 def render_model_card(template: str, values: dict[str, Any]) -> str:
@@ -31,42 +113,134 @@ def render_model_card(template: str, values: dict[str, Any]) -> str:
         ) from error
 
 
-def metrics_table(metrics: dict[str, Any]) -> str:
-    """Markdown table of a metrics.json: all images first, then each category."""
-    titles = [title for title, _ in COLUMNS.values()]
-    lines = [
-        "| images | number | " + " | ".join(titles) + " |",
-        "|---|---|" + "---|" * len(titles),
-        _row("all", metrics["num_images"], metrics["overall"]),
-    ]
-    for category, row in metrics["by_category"].items():
-        lines.append(_row(category.replace("_", " ") or "other", row["num_images"], row))
-    return "\n".join(lines)
+def trained_card(
+    checkpoint: Path, template: str, name: str, *, training: Mapping[str, Any], speed: str
+) -> str:
+    """Fill the card template of a checkpoint that this repository trained.
 
-
-def _row(name: str, number: int, row: dict[str, float]) -> str:
-    cells = [form.format(row[metric]) for metric, (_, form) in COLUMNS.items()]
-    return f"| {name} | {number} | " + " | ".join(cells) + " |"
-
-
-def write_model_card(checkpoint: Path, template: Path, values: dict[str, Any]) -> Path:
-    """Write `README.md` into a checkpoint from a template, its metrics.json and more values.
+    Args:
+        checkpoint: Folder with config.json, metrics.json and the training_data.json that
+            training/write_card.py writes.
+        template: The card with `$names` in it; its front matter is completed as for publishing.
+        name: Name of the checkpoint.
+        training: The numbers of its training, as training_config.yaml has them.
+        speed: Markdown that `$speed` stands for.
 
     Raises:
-        ValueError: If there is no metrics.json or the template asks for something unknown.
+        ValueError: If a file is missing or broken, or the template asks for something unknown.
     """
-    source = checkpoint / "metrics.json"
-    if not source.is_file():
-        raise ValueError(f"{source}: missing; training/evaluate.py writes it")
-    metrics = json.loads(source.read_text())
-    known = {
-        **values,
+    facts = read_facts(checkpoint)
+    metrics = read_metrics(checkpoint / "metrics.json")
+    values = {
+        **training,
+        "sides": ", then ".join(str(side) for _, side in training["sides"]),
+        **_training_data(checkpoint / "training_data.json"),
+        "name": name,
+        "summary": summary(facts.tasks),
+        "maps_table": maps_table(facts.tasks),
+        "parameters": f"{facts.parameters / 1e6:.2f}",
+        "input_size": facts.input_size,
         "metrics_table": metrics_table(metrics),
-        "protocol": metrics["protocol"],
-        "torch": metrics["torch"],
+        "protocol": metrics.get("protocol", "unknown"),
+        "torch": metrics.get("torch", "unknown"),
         "num_images": metrics["num_images"],
+        "speed": speed,
+        "citation": CITATION,
     }
-    card = checkpoint / "README.md"
-    partial = card.with_suffix(".partial")
-    partial.write_text(render_model_card(template.read_text(), known))
-    return partial.replace(card)
+    card = ModelCard(render_model_card(template, values))
+    complete_front_matter(card.data, facts, name)
+    return str(card)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    return partial.replace(path)
+
+
+def _read_card(path: Path) -> ModelCard:
+    """Read a card; a file without front matter, or none at all, gets the shortest there is."""
+    text = ""
+    try:
+        if path.is_file():
+            text = path.read_text(encoding="utf-8-sig")
+        if not REGEX_YAML_BLOCK.search(text):
+            text = "---\nlibrary_name: transformers\n---\n" + (f"\n{text}" if text else "")
+        return ModelCard(text)
+    except (TypeError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path}: cannot read its front matter: {reason}; repair the lines between the two ---"
+        ) from error
+
+
+def _training_data(path: Path) -> dict[str, Any]:
+    """Read what a card says about the pictures of a training."""
+    data = read_json(path)
+    try:
+        categories, (first, last) = dict(data["categories"]), data["seed_range"]
+        return {
+            "num_figures": sum(categories.values()),
+            "categories": ", ".join(
+                f"{count} {name.replace('_', ' ')}" for name, count in categories.items()
+            ),
+            "num_held_out_indices": data["num_held_out_indices"],
+            "seed_range": f"{first} to {last}",
+            "num_backgrounds": data["num_backgrounds"],
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: lacks an entry ({error}); training/write_card.py writes it"
+        ) from error
+
+
+def _default_text(facts: CheckpointFacts, name: str, licence: str, has_configuration: bool) -> str:
+    """Fill the template for a checkpoint whose author wrote no card."""
+    template = files("david_hf.hub").joinpath("card_template.md").read_text(encoding="utf-8")
+    remote_code = "\nWithout the package: no import, but `trust_remote_code=True`.\n"
+    return render_model_card(
+        template,
+        {
+            "title": _bare(name),
+            "summary": summary(facts.tasks),
+            "usage": usage(facts.tasks, name),
+            "remote_code": remote_code if facts.carries_code else "",
+            "maps_table": maps_table(facts.tasks),
+            "parameters": f"{facts.parameters / 1e6:.2f}",
+            "encoder": facts.encoder,
+            "input_size": facts.input_size,
+            "training": "The numbers of its training are in `training_config.yaml`.\n"
+            if has_configuration
+            else "",
+            "results": _results(facts.metrics),
+            "limits": "- Depth has no unit: it is known up to scale and shift.\n"
+            if "depth" in facts.tasks
+            else "",
+            "licence": licence
+            or "Unknown: say which, here and as `license: ...` in the front matter of README.md.",
+            "citation": CITATION,
+        },
+    )
+
+
+def _results(metrics: dict[str, Any] | None) -> str:
+    if metrics is None:
+        return "Not measured: `training/evaluate.py` of david_hf writes metrics.json."
+    known = [f"{key}: {metrics[key]}" for key in ("protocol", "torch") if key in metrics]
+    return (
+        f"Measured on {metrics['num_images']} images. Say which they are, and whether training saw "
+        f"them.\n\n{metrics_table(metrics)}\n\n{'; '.join(known)}"
+    ).rstrip()
+
+
+def _base_model(trained_from: str, name: str) -> str | None:
+    """Tell a Hub id from a folder; a checkpoint is not its own base."""
+    is_id = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", trained_from) is not None
+    if not is_id or trained_from == name or Path(trained_from).exists():
+        return None
+    return trained_from
+
+
+def _bare(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
