@@ -29,12 +29,12 @@ def write_sheet(path: Path, config: TrainConfig) -> None:
     """Write the first samples of a run."""
     side = config.side_at(config.steps - 1)
     dataset = ComposedHumans(
-        [Path(folder) for folder in config.data],
-        Path(config.backgrounds) if config.backgrounds else None,
-        side,
-        config.seed,
-        ROWS * COLUMNS,
-        Augmentations(),
+        config.data,
+        config.backgrounds,
+        side=side,
+        length=ROWS * COLUMNS,
+        seed=config.seed,
+        augmentations=Augmentations(),
     )
     samples = [
         dataset.draw(np.random.default_rng([config.seed, number])) for number in range(len(dataset))

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from david_hf.conversion.mobilenet_v2 import load_imagenet_mobilenet_v2
 from david_hf.data.augmentations import Augmentations
-from david_hf.data.training_set import ComposedHumans, collate
+from david_hf.data.training_set import ComposedHumans
 from david_hf.model import DavidForDensePrediction, DavidImageProcessor
 from david_hf.model.mobilenet_v2_david import DavidMobileNetV2Encoder
 
@@ -121,8 +121,8 @@ def batches(
     """Batches from `first_step` to the end, each process its own share, of the step's side."""
     per_step = config.batch_size * accelerator.num_processes
     dataset = ComposedHumans(
-        [Path(folder) for folder in config.data],
-        Path(config.backgrounds) if config.backgrounds else None,
+        config.data,
+        config.backgrounds,
         side=config.side_at(first_step),
         seed=config.seed,
         length=config.steps * per_step,
@@ -145,7 +145,6 @@ def batches(
             batch_size=config.batch_size,
             sampler=own,
             num_workers=config.num_workers,
-            collate_fn=collate,
             pin_memory=accelerator.device.type == "cuda",
         )
         for batch in loader:

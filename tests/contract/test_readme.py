@@ -41,7 +41,7 @@ def test_a_python_example_runs(index: int, folder_like_root: Path) -> None:
 
 
 def test_the_fine_tuning_examples_are_short_and_say_the_loss() -> None:
-    examples = [block for block in PYTHON_BLOCKS if "print(f\"loss " in block]
+    examples = [block for block in PYTHON_BLOCKS if 'print(f"loss ' in block]
 
     assert len(examples) == 2
     assert all(len([line for line in block.splitlines() if line]) <= 20 for block in examples)

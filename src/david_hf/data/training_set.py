@@ -20,46 +20,49 @@ CROWD = (0.66, 0.22, 0.12)  # one, two, three people
 EMPTY_SHARE = 0.03
 
 
-class ComposedHumans(Dataset[dict[str, torch.Tensor]]):
-    """Compositions of rendered figures on backgrounds, as square training tensors.
+class ComposedHumans(Dataset[dict[str, Any]]):
+    """Compositions of rendered figures on backgrounds, as square training tensors in RGB order.
+
+    torch's own collation makes batches of them that a model takes as `model(**batch)`.
 
     Args:
-        folders: Folders written by `david synthesize`; their training splits are used.
+        folders: Folders written by `david synthesize`.
         backgrounds: Folder of photos without people, or None.
         side: Side of the square tensors.
-        seed: Sample `i` is drawn from (seed, i).
         length: Number of samples that exist.
+        seed: Sample `i` is drawn from (seed, i).
         augmentations: Photometric augmentations; None for clean pictures.
         split: train or validation, by `SynthHumanFolder.split`.
     """
 
     def __init__(
         self,
-        folders: Sequence[Path],
-        backgrounds: Path | None,
+        folders: Sequence[str | Path],
+        backgrounds: str | Path | None = None,
+        *,
         side: int,
-        seed: int,
         length: int,
-        augmentations: Augmentations | None,
+        seed: int = 0,
+        augmentations: Augmentations | None = None,
         split: str = "train",
     ) -> None:
         self.figures: list[Figure] = []
         for root in folders:
-            folder = SynthHumanFolder(root)
+            folder = SynthHumanFolder(Path(root))
             for position in folder.split(split):
                 self.figures.append(load_figure(folder, position))
         if not self.figures:
             raise ValueError(f"{[str(f) for f in folders]}: the {split} split holds no sample")
         # Neighbours may stand anywhere only if no side of their own picture cuts them.
         self.neighbours = [f for f in self.figures if not (f.cut[0] or f.cut[2])] or self.figures
-        self.backgrounds = Backgrounds(backgrounds)
+        self.backgrounds = Backgrounds(Path(backgrounds) if backgrounds else None)
         self.side, self.seed, self.length = side, seed, length
         self.augmentations = augmentations
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, number: int) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, number])
         return to_tensors(pad_to_square(self.draw(rng, str(number)), self.side))
 
@@ -134,21 +137,13 @@ def pad_to_square(sample: HumanSample, side: int) -> HumanSample:
 
 
 def to_tensors(sample: HumanSample) -> dict[str, Any]:
-    """Tensors of one sample, as the model takes them (RGB order; `collate` batches them)."""
+    """One sample as arguments of `DavidForDensePrediction.forward`, without the batch axis."""
     return {
         "pixel_values": torch.from_numpy(sample.image.transpose(2, 0, 1).copy()),
-        "depth": torch.from_numpy(sample.depth_m),
-        "normals": torch.from_numpy(sample.normals.transpose(2, 0, 1).copy()),
-        "alpha": torch.from_numpy(sample.alpha)[None],
+        "labels": {
+            "depth": torch.from_numpy(sample.depth_m),
+            "normals": torch.from_numpy(sample.normals.transpose(2, 0, 1).copy()),
+            "alpha": torch.from_numpy(sample.alpha)[None],
+        },
         "mask": torch.from_numpy(sample.foreground),
-    }
-
-
-def collate(samples: Sequence[dict[str, torch.Tensor]]) -> dict[str, Any]:
-    """Keyword arguments of `DavidForDensePrediction.forward`."""
-    stacked = {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
-    return {
-        "pixel_values": stacked["pixel_values"],
-        "labels": {task: stacked[task] for task in ("depth", "normals", "alpha")},
-        "mask": stacked["mask"],
     }

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import torch
 from figures import write_person
+from torch.utils.data import default_collate
 
 from david_hf.data.augmentations import Augmentations
 from david_hf.data.sample import HumanSample
-from david_hf.data.training_set import ComposedHumans, collate, pad_to_square
+from david_hf.data.training_set import ComposedHumans, pad_to_square
 
 
 def humans(root: Path, **options: object) -> ComposedHumans:
     for index in range(4):
         write_person(root, index)
     settings = {"side": 64, "seed": 1, "length": 8, "augmentations": Augmentations()}
-    return ComposedHumans([root], None, **{**settings, **options})  # type: ignore[arg-type]
+    return ComposedHumans([root], **{**settings, **options})  # type: ignore[arg-type]
 
 
 def test_a_sample_depends_on_seed_and_number_alone(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_a_sample_depends_on_seed_and_number_alone(tmp_path: Path) -> None:
 def test_a_batch_is_what_the_model_takes(tmp_path: Path) -> None:
     dataset = humans(tmp_path)
 
-    batch = collate([dataset[number] for number in range(6)])
+    batch = default_collate([dataset[number] for number in range(6)])
 
     assert batch["pixel_values"].shape == (6, 3, 64, 64)
     assert 0 <= batch["pixel_values"].min() <= batch["pixel_values"].max() <= 1
@@ -69,4 +70,4 @@ def test_a_split_without_samples_is_refused(tmp_path: Path) -> None:
     write_person(tmp_path, 0)  # its hash puts it into the training split
 
     with pytest.raises(ValueError, match="validation split holds no sample"):
-        ComposedHumans([tmp_path], None, 64, 0, 1, None, split="validation")
+        ComposedHumans([tmp_path], side=64, length=1, split="validation")
