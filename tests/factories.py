@@ -4,7 +4,22 @@ from typing import Any, TypeVar
 
 import torch
 
-from david_hf.model import DavidConfig, DavidPreTrainedModel
+from david_hf.model import (
+    DavidConfig,
+    DavidForDensePrediction,
+    DavidForDepthEstimation,
+    DavidForImageMatting,
+    DavidForNormalEstimation,
+    DavidModel,
+    DavidPreTrainedModel,
+)
+
+SINGLE_TASKS: dict[type[DavidPreTrainedModel], str] = {
+    DavidForDepthEstimation: "depth",
+    DavidForNormalEstimation: "normals",
+    DavidForImageMatting: "alpha",
+}
+MODEL_CLASSES = [DavidModel, *SINGLE_TASKS, DavidForDensePrediction]
 
 Model = TypeVar("Model", bound=DavidPreTrainedModel)
 

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from factories import disc_mask, random_images, sphere_labels, tiny_config, tiny_model
+from factories import (
+    MODEL_CLASSES,
+    SINGLE_TASKS,
+    disc_mask,
+    random_images,
+    sphere_labels,
+    tiny_config,
+    tiny_model,
+)
 from torch import Tensor, nn
 from torch.export import Dim, export
 from transformers import AttentionInterface
@@ -15,24 +23,10 @@ from transformers.utils import output_capturing
 from david_hf.model import (
     DavidForDensePrediction,
     DavidForDepthEstimation,
-    DavidForImageMatting,
     DavidForNormalEstimation,
-    DavidModel,
     DavidPreTrainedModel,
 )
 
-MODEL_CLASSES = [
-    DavidModel,
-    DavidForDepthEstimation,
-    DavidForNormalEstimation,
-    DavidForImageMatting,
-    DavidForDensePrediction,
-]
-SINGLE_TASKS = {
-    DavidForDepthEstimation: "depth",
-    DavidForNormalEstimation: "normals",
-    DavidForImageMatting: "alpha",
-}
 ENCODER_TYPES = ["vit", "mobilenet_v2"]
 
 

@@ -5,25 +5,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from factories import random_images, tiny_config, tiny_mobilenet_config, tiny_model
+from factories import (
+    MODEL_CLASSES,
+    random_images,
+    tiny_config,
+    tiny_mobilenet_config,
+    tiny_model,
+)
 from safetensors import safe_open
 
 from david_hf.model import (
     DavidForDensePrediction,
     DavidForDepthEstimation,
-    DavidForImageMatting,
     DavidForNormalEstimation,
     DavidModel,
     DavidPreTrainedModel,
 )
-
-MODEL_CLASSES = [
-    DavidModel,
-    DavidForDepthEstimation,
-    DavidForNormalEstimation,
-    DavidForImageMatting,
-    DavidForDensePrediction,
-]
 
 
 @pytest.mark.parametrize("encoder_type", ["vit", "mobilenet_v2"])

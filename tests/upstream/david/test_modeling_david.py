@@ -3,27 +3,25 @@
 import unittest
 from typing import Any
 
-from factories import disc_mask, sphere_labels, tiny_mobilenet_config, tiny_vit_config
+from factories import (
+    MODEL_CLASSES,
+    SINGLE_TASKS,
+    disc_mask,
+    sphere_labels,
+    tiny_mobilenet_config,
+    tiny_vit_config,
+)
 from torch import nn
 from transformers_tests.test_configuration_common import ConfigTester
 from transformers_tests.test_modeling_common import ModelTesterMixin, floats_tensor
 
 from david_hf.model import (
     DavidConfig,
-    DavidForDensePrediction,
-    DavidForDepthEstimation,
-    DavidForImageMatting,
-    DavidForNormalEstimation,
     DavidModel,
     DavidPreTrainedModel,
 )
 
 BATCH_SIZE, HEIGHT, WIDTH = 2, 32, 32
-SINGLE_TASKS = {
-    DavidForDepthEstimation: "depth",
-    DavidForNormalEstimation: "normals",
-    DavidForImageMatting: "alpha",
-}
 
 
 def two_level_config() -> DavidConfig:
@@ -61,13 +59,7 @@ class DavidModelTester:
 
 
 class DavidViTTest(ModelTesterMixin, unittest.TestCase):
-    all_model_classes = (
-        DavidModel,
-        DavidForDepthEstimation,
-        DavidForNormalEstimation,
-        DavidForImageMatting,
-        DavidForDensePrediction,
-    )
+    all_model_classes = tuple(MODEL_CLASSES)
     test_resize_embeddings = False
 
     def setUp(self) -> None:
