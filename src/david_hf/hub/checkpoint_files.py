@@ -1,12 +1,9 @@
 """Which files of a folder make up a checkpoint."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["checkpoint_files", "copy_checkpoint", "new_folder"]
+__all__ = ["checkpoint_files", "copy_checkpoint"]
 
 _REQUIRED = ("config.json", "preprocessor_config.json")
 _OPTIONAL = ("README.md", "metrics.json", "training_config.yaml", "training_data.json")
@@ -46,26 +43,6 @@ def copy_checkpoint(source: Path, target: Path) -> None:
     """
     for file in checkpoint_files(source):
         shutil.copyfile(file, target / file.name)
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """Fill a folder that appears whole or not at all.
-
-    Yields:
-        An empty folder to fill, which gets the name `target` in the end.
-
-    Raises:
-        ValueError: If `target` is there already and not an empty folder.
-    """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target}: exists already; name a folder that is to be made")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as partial:
-        staged = Path(partial) / target.name
-        staged.mkdir()
-        yield staged
-        staged.replace(target)
 
 
 def _inside(folder: Path, paths: list[Path]) -> list[Path]:

@@ -29,7 +29,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from .checkpoint_files import new_folder
+from david_hf.folders import new_folder
+
 from .release_files import CheckpointError, is_weights, onnx_files, stage_release
 
 __all__ = ["PublishError", "PublishReport", "PublishedFile", "publish", "write_release"]
