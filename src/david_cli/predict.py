@@ -19,8 +19,8 @@ def predict(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="ID_OR_FOLDER",
-            help="Hub id or checkpoint folder.",
+            metavar="ID_OR_PATH",
+            help="Hub id, checkpoint folder or .onnx file.",
             show_default="the checkpoint that comes with the package",
         ),
     ] = None,

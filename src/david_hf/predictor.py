@@ -1,4 +1,4 @@
-"""A checkpoint and its image processor, loaded once: a photo in, maps of its own size out."""
+"""A model and its image processor, loaded once: a photo in, maps of its own size out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .load_errors import ModelLoadError, first_line
 from .model import (
     DavidConfig,
     DavidForDensePrediction,
@@ -19,8 +20,18 @@ from .model import (
     DavidImageProcessor,
     DavidPreTrainedModel,
 )
+from .model.configuration_david import TASKS
+from .model.image_inputs_david import to_unit_range
+from .onnx_backend import OnnxDavid, is_onnx_file, providers_of_device
 
-TASKS = ("depth", "normals", "alpha")
+__all__ = [
+    "TASKS",
+    "DavidPredictor",
+    "ModelLoadError",
+    "Prediction",
+    "bundled_checkpoint",
+    "default_device",
+]
 
 _MODEL_CLASSES: tuple[type[DavidPreTrainedModel], ...] = (
     DavidForDensePrediction,
@@ -28,10 +39,6 @@ _MODEL_CLASSES: tuple[type[DavidPreTrainedModel], ...] = (
     DavidForNormalEstimation,
     DavidForImageMatting,
 )
-
-
-class ModelLoadError(ValueError):
-    """A model that cannot be loaded, or lacks a head; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +57,31 @@ class Prediction:
 
 
 class DavidPredictor:
-    """Predict depth, normals and foreground of photos with one checkpoint.
+    """Predict depth, normals and foreground of photos with one checkpoint or ONNX file.
 
     Args:
-        model: A model with one head or all; it is moved to `device` and put into evaluation mode.
+        model: A model with one head or all; one in torch is moved to `device` and put into
+            evaluation mode.
         processor: The image processor that came with it.
         tasks: What the model predicts, out of "depth", "normals", "alpha".
-        device: Where to run; None takes an accelerator if there is one.
+        device: Where to run; None takes an accelerator if there is one. An ONNX file runs where it
+            was opened for, whatever this says, and is fed from the CPU.
     """
 
     def __init__(
         self,
-        model: DavidPreTrainedModel,
+        model: DavidPreTrainedModel | OnnxDavid,
         processor: DavidImageProcessor,
         tasks: Sequence[str],
         device: str | torch.device | None = None,
     ) -> None:
-        self.device = torch.device(device) if device is not None else default_device()
-        self.model = model.to(self.device).eval()  # type: ignore[arg-type]  # decorated `to`
+        self.model: DavidPreTrainedModel | OnnxDavid
+        if isinstance(model, OnnxDavid):
+            self.device = torch.device("cpu")
+            self.model = model
+        else:
+            self.device = torch.device(device) if device is not None else default_device()
+            self.model = model.to(self.device).eval()  # type: ignore[arg-type]  # decorated `to`
         self.processor = processor
         self.tasks = tuple(tasks)
 
@@ -75,16 +89,20 @@ class DavidPredictor:
     def from_pretrained(
         cls, model: str | Path | None = None, device: str | torch.device | None = None
     ) -> "DavidPredictor":
-        """Load a checkpoint with whatever heads it has.
+        """Load a checkpoint, or an ONNX file, with whatever heads it has.
 
         Args:
-            model: Local folder or Hub id; None takes the checkpoint that comes with the package.
+            model: Local folder, Hub id or .onnx file (see `OnnxDavid.from_file`); None takes the
+                checkpoint that comes with the package.
             device: Where to run; None takes an accelerator if there is one.
 
         Raises:
             ModelLoadError: If there is no such checkpoint or device, or the checkpoint is of
                 another kind of model.
         """
+        if model is not None and is_onnx_file(model):
+            network = OnnxDavid.from_file(model, providers_of_device(device))
+            return cls(network, network.image_processor(), network.tasks)
         source = _find_source(bundled_checkpoint() if model is None else model)
         _check_device(device)
         try:
@@ -95,11 +113,11 @@ class DavidPredictor:
             )
             processor = DavidImageProcessor.from_pretrained(source)
         except Exception as error:  # a broken checkpoint fails anywhere in transformers
-            raise ModelLoadError(f"cannot load {source}: {_first_line(error)}") from error
-        network, info = loaded
+            raise ModelLoadError(f"cannot load {source}: {first_line(error)}") from error
+        checkpoint, info = loaded
         if info["missing_keys"]:
             raise ModelLoadError(f"cannot load {source}: weights are missing from it")
-        return cls(network, processor, tasks, device)
+        return cls(checkpoint, processor, tasks, device)
 
     def check_tasks(self, tasks: Sequence[str] | None) -> tuple[str, ...]:
         """Return the tasks asked for, in the usual order; None asks for all that the model has.
@@ -112,6 +130,12 @@ class DavidPredictor:
         if missing or not wanted:
             raise ModelLoadError(
                 f"the model predicts {', '.join(self.tasks)}, not {', '.join(missing) or 'nothing'}"
+            )
+        undecided = self.model.undecided if isinstance(self.model, OnnxDavid) else ()
+        if undecided and set(undecided) <= set(wanted):
+            raise ModelLoadError(
+                f"the file does not say whether it predicts {' or '.join(undecided)}: ask for one "
+                f"of them, with --tasks {' or --tasks '.join(undecided)} on the command line"
             )
         return tuple(task for task in TASKS if task in wanted)
 
@@ -130,13 +154,17 @@ class DavidPredictor:
         """
         wanted = self.check_tasks(tasks)
         pixels = self.processor.process_image(image)
-        inputs = self.processor(pixels, device=self.device, return_tensors="pt")
-        outputs = self.model(**inputs)
-        size = tuple(pixels.shape[-2:])
-        return Prediction(**{task: self._restore(task, outputs, size) for task in wanted})
+        if isinstance(self.model, OnnxDavid) and self.model.signature.includes_processing:
+            outputs, sizes = self.model(_to_photos(pixels)), None
+        else:
+            inputs = self.processor(pixels, device=self.device, return_tensors="pt")
+            outputs, sizes = self.model(**inputs), [tuple(pixels.shape[-2:])]
+        return Prediction(**{task: self._restore(task, outputs, sizes) for task in wanted})
 
-    def _restore(self, task: str, outputs: Any, size: tuple[int, ...]) -> np.ndarray:
-        """Bring one output back to the size of the photo."""
+    def _restore(
+        self, task: str, outputs: Any, sizes: Sequence[tuple[int, ...]] | None
+    ) -> np.ndarray:
+        """Bring one output back to the size of the photo; None says that it has that size."""
         name, post_process = {
             "depth": ("predicted_depth", self.processor.post_process_depth_estimation),
             "normals": ("normals", self.processor.post_process_normal_estimation),
@@ -144,7 +172,7 @@ class DavidPredictor:
         }[task]
         # On the CPU: the maps of a large photo would not fit a small accelerator.
         on_cpu = {name: outputs[name].cpu()}
-        return post_process(on_cpu, [size])[0][name].numpy()
+        return post_process(on_cpu, sizes)[0][name].numpy()
 
 
 def bundled_checkpoint() -> Path:
@@ -181,7 +209,7 @@ def _check_device(device: str | torch.device | None) -> None:
         RuntimeError,
         AssertionError,
     ) as error:  # an unknown one, or one torch was built without
-        raise ModelLoadError(f"cannot run on {device}: {_first_line(error)}") from error
+        raise ModelLoadError(f"cannot run on {device}: {first_line(error)}") from error
 
 
 def _class_and_tasks(
@@ -194,5 +222,9 @@ def _class_and_tasks(
     raise ValueError(f"it has no task head, its architectures are {config.architectures}")
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def _to_photos(pixels: torch.Tensor) -> torch.Tensor:
+    """Turn a photo (3, H, W) of any dtype into a batch of one, uint8, shape (1, H, W, 3)."""
+    if pixels.dtype != torch.uint8:
+        planes = [to_unit_range(plane, 1 / 255) for plane in pixels]
+        pixels = (torch.stack(planes) * 255).round().to(torch.uint8)
+    return pixels.movedim(0, -1)[None]
