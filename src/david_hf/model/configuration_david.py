@@ -6,6 +6,8 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .activations_david import build_activation
+
 __all__ = ["TASKS", "DavidConfig"]
 
 TASKS = ("depth", "normals", "alpha")
@@ -13,7 +15,6 @@ TASKS = ("depth", "normals", "alpha")
 Integers = list[int] | tuple[int, ...]
 Floats = list[float] | tuple[float, ...]
 Names = list[str] | tuple[str, ...]
-FinalActivation = Literal["none", "relu", "sigmoid", "tanh"]
 
 # The task of each class with a single head.
 _SINGLE_TASKS = {
@@ -94,7 +95,8 @@ class DavidConfig(PreTrainedConfig):
         num_hidden_layers: Blocks of the encoder.
         num_attention_heads: Attention heads of a ViT block.
         mlp_ratio: Width of the ViT's hidden MLP layer over `hidden_size`.
-        hidden_act: Activation inside the ViT and its readout.
+        hidden_act: Activation inside the ViT.
+        readout_act: Activation of its readout; None takes `hidden_act`.
         attention_probs_dropout_prob: Dropout on attention weights while training.
         layer_norm_eps: Epsilon of the ViT's layer norms.
         qkv_bias: Whether queries, keys and values have a bias.
@@ -106,20 +108,33 @@ class DavidConfig(PreTrainedConfig):
         fusion_hidden_size: Width of the decoder.
         rn_bias: Whether the convolutions that bring encoder maps to decoder width have a bias.
         rcu_bias: Whether the convolutions of the residual units have a bias.
-        fusion_out_conv: Whether each level ends in DPT's 1x1 convolution before the resizer joins.
+        rcu_activation: Activation in front of each of them.
+        projection_kernels: Kernel sizes of the convolutions between a level's residual unit and the
+            place where the resizer joins: DPT's 1x1 convolution, more or none.
+        projection_activations: Activation after each of them.
+        projection_first: Whether they run before the resize to the resizer's size, not after it.
         resizer_hidden_sizes: Widths of the resizer's levels at strides 2, 4, 8, 16.
         resizer_kernels: Kernel sizes within one resizer level; the first convolution has stride 2.
         resizer_activations: Activation after each of them.
+        lateral_kernels: Kernel sizes of the convolutions that a resizer map goes through before the
+            decoder, but not before the next resizer level; none in the published models.
+        lateral_activations: Activation after each of them.
         concat_kernels: Kernel sizes of the convolutions that merge decoder and resizer.
         concat_activations: Activation after each of them.
         head_hidden_sizes: Widths of the first and second convolution of a head.
         head_activations: Activation after each of them.
-        depth_activation: Activation on the raw depth.
+        head_resize_first: Whether a head's first activation comes behind the resize to the image's
+            size, not before it.
+        depth_activation: Activation on the raw depth, or "none".
         normals_activation: Activation on the raw normals, before they get unit length.
         alpha_activation: Activation on the raw foreground; anything but "sigmoid" is clamped.
         depth_is_inverse: Whether the raw depth head grows towards the camera; if not it is negated.
-        resize_align_corners: Corner alignment of the resize in front of the encoder.
-        interp_align_corners: Corner alignment of every resize in the decoder and the heads.
+        resize_mode: Interpolation of the resize in front of the encoder.
+        resize_align_corners: Corner alignment of that resize.
+        interp_align_corners: Corner alignment of every resize in the decoder.
+        skip_align_corners: Corner alignment of the resizes of encoder maps; None takes the
+            decoder's.
+        head_align_corners: Corner alignment of the heads' resize; None takes the decoder's.
         image_mean: Mean subtracted inside the network, per channel or one for all, or None.
         image_std: Standard deviation divided by there, per channel or one for all, or None.
         initializer_range: Standard deviation of fresh linear weights and embeddings.
@@ -145,6 +160,7 @@ class DavidConfig(PreTrainedConfig):
     num_attention_heads: int = 12
     mlp_ratio: float | int = 4.0
     hidden_act: str = "gelu"
+    readout_act: str | None = None
     attention_probs_dropout_prob: float | int = 0.0
     layer_norm_eps: float = 1e-6
     qkv_bias: bool = True
@@ -156,22 +172,31 @@ class DavidConfig(PreTrainedConfig):
     fusion_hidden_size: int = 256
     rn_bias: bool = False
     rcu_bias: bool = True
-    fusion_out_conv: bool = True
+    rcu_activation: str = "relu"
+    projection_kernels: Integers = (1,)
+    projection_activations: Names = ("none",)
+    projection_first: bool = False
     resizer_hidden_sizes: Integers = (256, 256, 256, 256)
     resizer_kernels: Integers = (3, 1)
     resizer_activations: Names = ("relu", "relu")
+    lateral_kernels: Integers = ()
+    lateral_activations: Names = ()
     concat_kernels: Integers = (1,)
     concat_activations: Names = ("relu",)
 
     head_hidden_sizes: Integers = (128, 32)
     head_activations: Names = ("relu", "relu")
-    depth_activation: FinalActivation = "none"
-    normals_activation: FinalActivation = "none"
-    alpha_activation: FinalActivation = "sigmoid"
+    head_resize_first: bool = False
+    depth_activation: str = "none"
+    normals_activation: str = "none"
+    alpha_activation: str = "sigmoid"
     depth_is_inverse: bool = True
 
+    resize_mode: Literal["bilinear", "bicubic"] = "bilinear"
     resize_align_corners: bool = False
     interp_align_corners: bool = True
+    skip_align_corners: bool | None = None
+    head_align_corners: bool | None = None
     image_mean: Floats | float | None = None
     image_std: Floats | float | None = None
 
@@ -242,13 +267,23 @@ class DavidConfig(PreTrainedConfig):
         """Check that lists which run in parallel have equal lengths (run by `@strict`)."""
         for name in ("neck_hidden_sizes", "reassemble_factors", "resizer_hidden_sizes"):
             self._check_length(name, len(self.out_indices), "one entry per out_indices")
-        for part in ("resizer", "concat"):
+        for part, fewest in (("resizer", 1), ("lateral", 0), ("projection", 0), ("concat", 1)):
             kernels = getattr(self, f"{part}_kernels")
-            if not kernels or any(kernel % 2 == 0 for kernel in kernels):
-                raise ValueError(f"{part}_kernels must be odd, one or more, got {kernels}")
+            if len(kernels) < fewest or any(kernel % 2 == 0 for kernel in kernels):
+                raise ValueError(f"{part}_kernels must be odd, {fewest} or more, got {kernels}")
             self._check_length(f"{part}_activations", len(kernels), f"one per {part}_kernels")
         self._check_length("head_hidden_sizes", 2, "two hidden convolutions")
         self._check_length("head_activations", 2, "two hidden convolutions")
+
+    def validate_activations(self) -> None:
+        """Check that every activation is known by its name (run by `@strict`)."""
+        for name, value in vars(self).items():
+            if name.endswith(("_activation", "_activations", "_act")) and value is not None:
+                for activation in [value] if isinstance(value, str) else value:
+                    try:
+                        build_activation(activation)
+                    except ValueError as error:
+                        raise ValueError(f"{name}: {error}") from error
 
     def validate_normalization(self) -> None:
         """Check mean and standard deviation (run by `@strict`)."""

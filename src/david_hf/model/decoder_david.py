@@ -2,13 +2,15 @@
 """The decoder: encoder maps and resizer maps in, one fused feature map out."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from .activations_david import build_activation
 from .configuration_david import DavidConfig
+from .fusable_david import DavidFixedConv2d, DavidFusable
 from .layers_david import DavidQuietConv2d, build_conv_stack, resize_bilinear
 
 __all__ = ["DavidDecoder", "DavidFusionLevel", "DavidResidualUnit"]
@@ -20,21 +22,23 @@ class DavidResidualUnit(nn.Module):
     Args:
         channels: Width of input and output.
         bias: Whether the convolutions have a bias.
+        activation: Name of the activation in front of both.
     """
 
-    def __init__(self, channels: int, bias: bool) -> None:
+    def __init__(self, channels: int, bias: bool, activation: str = "relu") -> None:
         super().__init__()
+        self.activation = build_activation(activation)
         self.convolution1 = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
         self.convolution2 = DavidQuietConv2d(channels, channels, 3, padding=1, bias=bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
-        residual = self.convolution1(F.relu(features))
-        residual = self.convolution2(F.relu(residual))
+        residual = self.convolution1(self.activation(features))
+        residual = self.convolution2(self.activation(residual))
         return features + residual
 
 
-class DavidFusionLevel(GradientCheckpointingLayer):
+class DavidFusionLevel(GradientCheckpointingLayer, DavidFusable):
     """Merge encoder map, coarser level and resizer map into a finer level (DAViD, eq. 2).
 
     Args:
@@ -47,12 +51,16 @@ class DavidFusionLevel(GradientCheckpointingLayer):
     def __init__(self, config: DavidConfig, resizer_channels: int, is_coarsest: bool) -> None:
         super().__init__()
         channels = config.fusion_hidden_size
+        unit = (channels, config.rcu_bias, config.rcu_activation)
         self.align_corners = config.interp_align_corners
-        self.skip_unit = None if is_coarsest else DavidResidualUnit(channels, config.rcu_bias)
-        self.fused_unit = DavidResidualUnit(channels, config.rcu_bias)
-        self.projection: nn.Module = nn.Identity()
-        if config.fusion_out_conv:
-            self.projection = nn.Conv2d(channels, channels, kernel_size=1)
+        own = config.skip_align_corners
+        self.skip_align_corners = config.interp_align_corners if own is None else own
+        self.projection_first = config.projection_first
+        self.skip_unit = None if is_coarsest else DavidResidualUnit(*unit)
+        self.fused_unit = DavidResidualUnit(*unit)
+        self.projection = build_conv_stack(
+            channels, channels, config.projection_kernels, config.projection_activations
+        )
         self.merge = build_conv_stack(
             channels + resizer_channels, channels, config.concat_kernels, config.concat_activations
         )
@@ -73,15 +81,59 @@ class DavidFusionLevel(GradientCheckpointingLayer):
         Returns:
             The level's features at the size of the resizer map, shape (B, C, H, W).
         """
-        fused = encoder_map
+        features = encoder_map
         if self.skip_unit is not None and coarser is not None:
             # The unit runs at the encoder's resolution, its output is enlarged: "upsampling a
             # learned residual", and a third of the cost of the other order.
             skip = self.skip_unit(encoder_map)
-            fused = coarser + resize_bilinear(skip, coarser.shape[-2:], self.align_corners)
-        fused = self.fused_unit(fused)
-        fused = resize_bilinear(fused, resizer_map.shape[-2:], self.align_corners)
-        return self.merge(torch.cat([self.projection(fused), resizer_map], dim=1))
+            features = coarser + resize_bilinear(skip, coarser.shape[-2:], self.skip_align_corners)
+        features = self.fused_unit(features)
+        size = resizer_map.shape[-2:]
+        if self.fused is not None:
+            features = resize_bilinear(self.fused["decoder"](features), size, self.align_corners)
+            first: Any = self.merge[0]
+            features = first.activation(features + self.fused["resizer"](resizer_map))
+            return self.merge[1:](features)
+        if self.projection_first:
+            features = resize_bilinear(self.projection(features), size, self.align_corners)
+        else:
+            features = self.projection(resize_bilinear(features, size, self.align_corners))
+        return self.merge(torch.cat([features, resizer_map], dim=1))
+
+    def build_fused(self) -> nn.ModuleDict | None:
+        """Merge the projection into the first convolution behind the concatenation.
+
+        A pointwise convolution of two joined maps is the sum of one of each, pointwise convolutions
+        in a row are one, and they commute with the resize, whose weights sum to 1: so all of the
+        decoder's part runs before the resize, where the map is smaller.
+        """
+        first: Any = self.merge[0].convolution
+        layers: list[Any] = list(self.projection)
+        linear = all(isinstance(layer.activation, nn.Identity) for layer in layers)
+        kernels = [layer.convolution.kernel_size for layer in layers] + [first.kernel_size]
+        if not linear or set(kernels) != {(1, 1)}:
+            return None
+        width = self.fused_unit.convolution2.out_channels
+        weight = first.weight.double()
+        decoder, resizer, bias = weight[:, :width], weight[:, width:], first.bias.double()
+        for layer in reversed(layers):
+            bias = bias + decoder.flatten(1) @ layer.convolution.bias.double()
+            decoder = (decoder.flatten(1) @ layer.convolution.weight.double().flatten(1))[
+                :, :, None, None
+            ]
+        dtype = first.weight.dtype
+        return nn.ModuleDict(
+            {
+                "decoder": DavidFixedConv2d(decoder.to(dtype), None),
+                "resizer": DavidFixedConv2d(resizer.to(dtype), bias.to(dtype)),
+            }
+        )
+
+    def discard_weights(self) -> None:
+        """Drop the projection and the first convolution behind the concatenation."""
+        if self.fused is not None:
+            self.projection = nn.Sequential()
+            self.merge[0].convolution = nn.Identity()
 
 
 class DavidDecoder(nn.Module):

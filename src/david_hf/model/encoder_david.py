@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from .activations_david import build_activation
 from .configuration_david import DavidConfig
 from .layers_david import DavidEncoderBlock
 from .mobilenet_v2_david import DavidMobileNetV2Encoder
@@ -137,7 +137,7 @@ class DavidViTLayer(GradientCheckpointingLayer, DavidEncoderBlock):
         self.attention = DavidViTAttention(config)
         self.mlp_norm = nn.LayerNorm(width, eps=eps)
         self.mlp_in = nn.Linear(width, mlp_width)
-        self.mlp_activation = ACT2FN[config.hidden_act]
+        self.mlp_activation = build_activation(config.hidden_act)
         self.mlp_out = nn.Linear(mlp_width, width)
 
     def forward(self, tokens: torch.Tensor, **kwargs: Any) -> torch.Tensor:
@@ -162,7 +162,7 @@ class DavidReadout(nn.Module):
         self.readout_type = readout_type
         if readout_type == "project":
             self.projection = nn.Linear(2 * hidden_size, hidden_size)
-            self.activation = ACT2FN[activation]
+            self.activation = build_activation(activation)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Map tokens (B, 1 + N, D) to patch tokens (B, N, D)."""
@@ -217,9 +217,10 @@ class DavidViTEncoder(nn.Module):
             config.num_channels, config.image_size, config.patch_size, width
         )
         self.layers = nn.ModuleList(DavidViTLayer(config) for _ in range(config.num_hidden_layers))
+        activation = config.readout_act or config.hidden_act
         self.reassemble = nn.ModuleList(
             DavidReassemble(
-                DavidReadout(width, config.readout_type, config.hidden_act), width, channels, factor
+                DavidReadout(width, config.readout_type, activation), width, channels, factor
             )
             for channels, factor in zip(
                 config.neck_hidden_sizes, config.reassemble_factors, strict=True

@@ -6,14 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from .activations_david import build_activation
 from .configuration_david import DavidConfig
-from .layers_david import (
-    DavidConvLayer,
-    DavidQuietConv2d,
-    build_activation,
-    resize_bilinear,
-    unit_vectors,
-)
+from .layers_david import DavidConvLayer, DavidQuietConv2d, resize_bilinear, unit_vectors
 from .losses_david import alpha_losses, depth_losses, normal_loss
 
 __all__ = ["DavidAlphaHead", "DavidDepthHead", "DavidHead", "DavidNormalHead", "build_head"]
@@ -43,7 +38,9 @@ class DavidHead(nn.Module):
         super().__init__()
         wide, narrow = config.head_hidden_sizes
         first, second = config.head_activations
-        self.align_corners = config.interp_align_corners
+        own = config.head_align_corners
+        self.align_corners = config.interp_align_corners if own is None else own
+        self.resize_first = config.head_resize_first
         self.reduce = DavidConvLayer(config.fusion_hidden_size, wide, 3, activation=first)
         self.refine = DavidConvLayer(wide, narrow, 3, activation=second)
         self.predict = DavidQuietConv2d(narrow, num_outputs, 1, fresh_bias=fresh_bias)
@@ -51,7 +48,12 @@ class DavidHead(nn.Module):
 
     def forward(self, features: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         """Map features (B, C, h, w) to raw values (B, num_outputs, *size)."""
-        features = resize_bilinear(self.reduce(features), size, self.align_corners)
+        if self.resize_first:
+            features = self.reduce.convolution(features)
+            features = resize_bilinear(features, size, self.align_corners)
+            features = self.reduce.activation(features)
+        else:
+            features = resize_bilinear(self.reduce(features), size, self.align_corners)
         return self.predict(self.refine(features))
 
     def to_map(self, raw: torch.Tensor) -> torch.Tensor:

@@ -7,23 +7,18 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers.activations import ACT2FN
+
+from .activations_david import build_activation
 
 __all__ = [
     "DavidConvLayer",
     "DavidEncoderBlock",
     "DavidNormalize",
     "DavidQuietConv2d",
-    "build_activation",
     "build_conv_stack",
     "resize_bilinear",
     "unit_vectors",
 ]
-
-
-def build_activation(name: str) -> nn.Module:
-    """Return the activation transformers knows under `name`; "none" changes nothing."""
-    return nn.Identity() if name == "none" else ACT2FN[name]
 
 
 def resize_bilinear(image: torch.Tensor, size: Sequence[int], align_corners: bool) -> torch.Tensor:

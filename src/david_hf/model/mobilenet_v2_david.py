@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .configuration_david import MOBILENET_V2_WIDTHS
+from .fusable_david import DavidFusableSequential
 from .layers_david import DavidEncoderBlock
 
 __all__ = ["DavidInvertedResidual", "DavidMobileNetV2Encoder"]
@@ -37,13 +38,13 @@ class DavidInvertedResidual(DavidEncoderBlock):
         super().__init__()
         width = in_channels * expand_ratio
         # Names and nesting follow torchvision's, so that its ImageNet weights load as they are.
-        self.conv = nn.Sequential()
+        self.conv = DavidFusableSequential()
         if expand_ratio > 1:
             self.conv.append(
-                nn.Sequential(*conv_norm(in_channels, width, 1), nn.ReLU6(inplace=True))
+                DavidFusableSequential(*conv_norm(in_channels, width, 1), nn.ReLU6(inplace=True))
             )
         depthwise = conv_norm(width, width, 3, stride, groups=width)
-        self.conv.append(nn.Sequential(*depthwise, nn.ReLU6(inplace=True)))
+        self.conv.append(DavidFusableSequential(*depthwise, nn.ReLU6(inplace=True)))
         self.conv.extend(conv_norm(width, out_channels, 1))
         self.has_skip = stride == 1 and in_channels == out_channels
 
@@ -72,7 +73,7 @@ class DavidMobileNetV2Encoder(nn.Module):
         self.freeze_batch_norm = freeze_batch_norm
         self.features = nn.Sequential()
         self.features.append(
-            nn.Sequential(*conv_norm(num_channels, 32, 3, 2), nn.ReLU6(inplace=True))
+            DavidFusableSequential(*conv_norm(num_channels, 32, 3, 2), nn.ReLU6(inplace=True))
         )
         in_channels = 32
         for index, out_channels in enumerate(MOBILENET_V2_WIDTHS):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -24,12 +25,12 @@ from .encoder_david import (
     DavidViTEmbeddings,
     build_encoder,
 )
+from .fusable_david import DavidFusable
 from .heads_david import DavidAlphaHead, DavidDepthHead, DavidHead, DavidNormalHead, build_head
 from .layers_david import (
     DavidEncoderBlock,
     DavidNormalize,
     DavidQuietConv2d,
-    resize_bilinear,
 )
 from .outputs_david import (
     DavidDensePredictionOutput,
@@ -78,6 +79,30 @@ class DavidPreTrainedModel(PreTrainedModel):
     # A multi-task checkpoint loads into any class; heads that class lacks are no news.
     _keys_to_ignore_on_load_unexpected = [r"^(depth|normal|alpha)_head\."]  # noqa: RUF012
 
+    def fuse(self) -> "DavidPreTrainedModel":
+        """Switch to a form for inference with fewer operations, equal up to rounding.
+
+        Batch norms are folded into convolutions; the decoder's pointwise convolutions are merged
+        and run before the resizes they commute with. The weights stay as they are: `state_dict`
+        and `save_pretrained` give the same as before. `unfuse`, `train` and loading weights switch
+        back; call it again after changing weights by hand.
+
+        Returns:
+            The model itself, in evaluation mode.
+        """
+        self.eval()
+        for module in list(self.modules()):
+            if isinstance(module, DavidFusable):
+                module.fuse()
+        return self
+
+    def unfuse(self) -> "DavidPreTrainedModel":
+        """Undo `fuse`; returns the model itself."""
+        for module in list(self.modules()):
+            if isinstance(module, DavidFusable):
+                module.unfuse()
+        return self
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Write fresh values; linear layers and norms are left to transformers."""
@@ -115,6 +140,8 @@ class DavidModel(DavidPreTrainedModel):
             config.resizer_hidden_sizes,
             config.resizer_kernels,
             config.resizer_activations,
+            config.lateral_kernels,
+            config.lateral_activations,
         )
         self.decoder = DavidDecoder(config)
         self.post_init()
@@ -147,7 +174,12 @@ class DavidModel(DavidPreTrainedModel):
             )
         image = self.normalize(pixel_values.to(self.dtype))
         sides = (self.config.image_size, self.config.image_size)
-        encoder_image = resize_bilinear(image, sides, self.config.resize_align_corners)
+        encoder_image = F.interpolate(
+            image,
+            size=sides,
+            mode=self.config.resize_mode,
+            align_corners=self.config.resize_align_corners,
+        )
         encoder_maps = self.encoder(encoder_image, **kwargs)
         features = self.decoder(encoder_maps, self.resizer(image))
         return BaseModelOutput(last_hidden_state=features)

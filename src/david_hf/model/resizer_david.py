@@ -23,6 +23,8 @@ class DavidResizer(nn.Module):
         hidden_sizes: Width of each level.
         kernels: Kernel sizes within one level; the first convolution has stride 2.
         activations: Activation after each of them.
+        lateral_kernels: Kernel sizes of the convolutions on the way from a level to the decoder.
+        lateral_activations: Activation after each of them.
     """
 
     def __init__(
@@ -31,6 +33,8 @@ class DavidResizer(nn.Module):
         hidden_sizes: Sequence[int],
         kernels: Sequence[int],
         activations: Sequence[str],
+        lateral_kernels: Sequence[int] = (),
+        lateral_activations: Sequence[str] = (),
     ) -> None:
         super().__init__()
         widths = [num_channels, *hidden_sizes]
@@ -38,11 +42,15 @@ class DavidResizer(nn.Module):
             build_conv_stack(in_channels, out_channels, kernels, activations, stride=2)
             for in_channels, out_channels in pairwise(widths)
         )
+        self.laterals = nn.ModuleList(
+            build_conv_stack(channels, channels, lateral_kernels, lateral_activations)
+            for channels in hidden_sizes
+        )
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
         """Map (B, channels, H, W) to maps of sides ceil(H / 2), ceil(H / 4), ... finest first."""
         maps = []
-        for level in self.levels:
+        for level, lateral in zip(self.levels, self.laterals, strict=True):
             image = level(image)
-            maps.append(image)
+            maps.append(lateral(image))
         return maps

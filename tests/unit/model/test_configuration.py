@@ -57,13 +57,17 @@ def test_tuples_are_stored_as_the_lists_a_file_gives_back() -> None:
         ({"reassemble_factors": [1]}, "reassemble_factors needs 4 entries"),
         ({"resizer_hidden_sizes": [8]}, "resizer_hidden_sizes needs 4 entries"),
         ({"resizer_kernels": [3, 2]}, "resizer_kernels must be odd"),
-        ({"concat_kernels": []}, "concat_kernels must be odd, one or more"),
+        ({"concat_kernels": []}, "concat_kernels must be odd, 1 or more"),
         ({"resizer_activations": ["relu"]}, "resizer_activations needs 2 entries"),
         ({"concat_activations": []}, "concat_activations needs 1 entries"),
+        ({"projection_activations": []}, "projection_activations needs 1 entries"),
+        ({"lateral_kernels": [1]}, "lateral_activations needs 1 entries"),
         ({"head_hidden_sizes": [8]}, "head_hidden_sizes needs 2 entries"),
         ({"head_activations": ["relu"]}, "head_activations needs 2 entries"),
         ({"image_mean": [0.5, 0.5, 0.5]}, "image_mean and image_std must be given together"),
         ({"image_mean": [0.5], "image_std": [0.5]}, "image_mean needs 3 entries"),
+        ({"alpha_activation": "softmax"}, "alpha_activation: unknown activation 'softmax'"),
+        ({"resizer_activations": ["relu", "leaky_relu_x"]}, "unknown activation 'leaky_relu_x'"),
         (
             {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.0]},
             "image_std must be positive",
@@ -92,7 +96,7 @@ def test_the_fixed_numbers_of_mobilenet_are_checked(
 
 
 @pytest.mark.parametrize(
-    "overrides", [{"hidden_size": 0.5}, {"encoder_type": "resnet"}, {"alpha_activation": "softmax"}]
+    "overrides", [{"hidden_size": 0.5}, {"encoder_type": "resnet"}, {"resize_mode": "area"}]
 )
 def test_values_of_a_wrong_kind_are_refused(overrides: dict[str, Any]) -> None:
     with pytest.raises(StrictDataclassError, match=next(iter(overrides))):

@@ -43,19 +43,21 @@ def test_nano_is_small() -> None:
     [
         # Where the two 1x1 convolutions of each level sit is not fixed by any public number.
         {"resizer_kernels": [3], "concat_kernels": [1, 1]},
-        {"resizer_kernels": [3, 1, 1], "concat_kernels": [1], "fusion_out_conv": False},
-        {"resizer_kernels": [3], "concat_kernels": [1, 1, 1], "fusion_out_conv": False},
+        {"resizer_kernels": [3], "lateral_kernels": [1]},
+        {"resizer_kernels": [3], "projection_kernels": [1, 1]},
+        {"resizer_kernels": [3, 1, 1], "concat_kernels": [1], "projection_kernels": []},
+        {"resizer_kernels": [3], "concat_kernels": [1, 1, 1], "projection_kernels": []},
     ],
 )
 def test_other_placements_of_the_pointwise_convolutions_have_as_many_parameters(
-    placement: dict[str, list[int] | bool],
+    placement: dict[str, list[int]],
 ) -> None:
-    for part in ("resizer", "concat"):
-        kernels = placement[f"{part}_kernels"]
-        assert isinstance(kernels, list)
-        placement = {**placement, f"{part}_activations": ["relu"] * len(kernels)}
+    activations = {
+        name.replace("kernels", "activations"): ["relu"] * len(kernels)
+        for name, kernels in placement.items()
+    }
     with torch.device("meta"):
-        model = DavidForDepthEstimation(DavidConfig.from_size("base", **placement))
+        model = DavidForDepthEstimation(DavidConfig.from_size("base", **placement, **activations))
 
     assert num_parameters(model) == 112_262_273
 
