@@ -6,7 +6,13 @@ from pathlib import Path
 __all__ = ["checkpoint_files", "copy_checkpoint"]
 
 _REQUIRED = ("config.json", "preprocessor_config.json")
-_OPTIONAL = ("README.md", "metrics.json", "training_config.yaml", "training_data.json")
+_OPTIONAL = (
+    "README.md",
+    "metrics.json",
+    "training_config.yaml",
+    "training_data.json",
+    "conversion.json",
+)
 _WEIGHTS = "model*.safetensors"
 _INDEX = "model.safetensors.index.json"
 
