@@ -9,7 +9,10 @@ from typing import Annotated
 
 import typer
 
+from .convert import convert
 from .demo import demo
+from .download_official import download_official
+from .export import export
 from .predict import predict
 from .publish import publish
 from .synthesize import synthesize
@@ -21,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (predict, demo, publish, synthesize):
+for command in (predict, demo, publish, synthesize, convert, export, download_official):
     app.command()(command)
 
 
