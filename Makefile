@@ -12,10 +12,10 @@ OUTPUT ?= demo_output
 PHOTO ?= spaces/david/examples/astronaut.jpg
 
 # Tests that need nothing but the development environment.
-ANYWHERE := not gpu and not network and not blender and not package
+ANYWHERE := not gpu and not network and not blender and not package and not full_size
 
 .PHONY: install format lint types test test-all test-synthetic test-transformers \
-	test-package demo cards
+	test-package test-full-size demo cards
 
 demo: $(VENV)/.base
 	$(BIN)/david predict $(PHOTO) --output $(OUTPUT)
@@ -53,6 +53,10 @@ test-synthetic: $(VENV)/.dev $(VENV)-blender/.installed
 # The wheel and the source distribution, built, installed into a new environment and used there.
 test-package: $(VENV)/.dev
 	$(BIN)/pytest -m package
+
+# Networks of the published sizes to ONNX and back: 14 GB of memory, ten minutes.
+test-full-size: $(VENV)/.dev
+	$(BIN)/pytest -m full_size
 
 # The oldest transformers that is supported, and the newest: our contract, and transformers' own
 # tests of models and image processors, which are in its source distribution.

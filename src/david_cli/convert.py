@@ -71,8 +71,11 @@ def convert(
             raise typer.BadParameter("--all knows the official files: leave the other options out")
         _convert_all(source, output, photo)
         return
-    # Torch loads here only.
-    from david_hf.conversion import ConversionError, convert_onnx
+    try:
+        # Torch loads here only.
+        from david_hf.conversion import ConversionError, convert_onnx
+    except ImportError as error:
+        raise _missing(error) from None
 
     try:
         done = convert_onnx(
@@ -83,8 +86,8 @@ def convert(
             channel_order=channel_order,
             photo=photo,
         )
-    except (ConversionError, ImportError) as error:
-        typer.echo(f"david: {_message(error)}", err=True)
+    except ConversionError as error:
+        typer.echo(f"david: {error}", err=True)
         raise typer.Exit(1) from None
     _print(done)
 
@@ -95,8 +98,7 @@ def _convert_all(source: Path, output: Path, photo: Path | None) -> None:
         from david_hf.conversion.convert import ConversionError, convert_onnx, is_converted
         from david_hf.conversion.official import OFFICIAL_FILES, find_official
     except ImportError as error:
-        typer.echo(f"david: {_message(error)}", err=True)
-        raise typer.Exit(1) from None
+        raise _missing(error) from None
 
     found = find_official(source)
     if not found:
@@ -127,10 +129,10 @@ def _convert_all(source: Path, output: Path, photo: Path | None) -> None:
         raise typer.Exit(1)
 
 
-def _message(error: Exception) -> str:
-    if isinstance(error, ImportError):
-        return f"{error}: pip install 'david-hf[onnx]'"
-    return str(error)
+def _missing(error: ImportError) -> typer.Exit:
+    """Say which package is missing, and how to get it."""
+    typer.echo(f"david: it needs {error.name}: pip install 'david-hf[onnx]'", err=True)
+    return typer.Exit(1)
 
 
 def _print(done: "Conversion") -> None:

@@ -16,6 +16,7 @@ from .model import (
     DavidImageProcessorPil,
     DavidModel,
 )
+from .onnx_backend import OnnxDavid
 from .predictor import DavidPredictor, Prediction, bundled_checkpoint
 from .registration import register
 
@@ -29,6 +30,7 @@ __all__ = [
     "DavidImageProcessorPil",
     "DavidModel",
     "DavidPredictor",
+    "OnnxDavid",
     "Prediction",
     "__version__",
     "bundled_checkpoint",

@@ -29,7 +29,7 @@ _PIXEL_TYPES: Dtypes = {"tensor(float)": np.float32, "tensor(float16)": np.float
 # foreground "2917".
 _TELLING_NAMES = {
     "depth": ("depth", "disparity"),
-    "alpha": ("alpha", "foreground", "matt", "segment", "2917"),
+    "alpha": ("alpha", "foreground", "mask", "matt", "segment", "2917"),
 }
 # They leave values, or their range, as they are.
 _PASSING_OPERATORS = ("Cast", "Clip", "Identity", "Reshape", "Squeeze", "Unsqueeze")

@@ -117,7 +117,7 @@ class DavidPredictor:
         checkpoint, info = loaded
         if info["missing_keys"]:
             raise ModelLoadError(f"cannot load {source}: weights are missing from it")
-        return cls(checkpoint, processor, tasks, device)
+        return cls(checkpoint.fuse(), processor, tasks, device)
 
     def check_tasks(self, tasks: Sequence[str] | None) -> tuple[str, ...]:
         """Return the tasks asked for, in the usual order; None asks for all that the model has.

@@ -168,12 +168,8 @@ def _split_level(
     behind = survey.graph.downstream(node.outputs[0])
     merge = [n for n in own if n.source in behind]
     before = [n for n in own if n not in merge]
-    alone = before
-    if coarser is not None:
-        alone = [n for n in before if not n.ancestors & coarser.ends]
-    skip, fused = (
-        ([], before) if coarser is None else (alone, [n for n in before if n not in alone])
-    )
+    skip = [] if coarser is None else [n for n in before if not n.ancestors & coarser.ends]
+    fused = [n for n in before if n not in skip]
     expected = len(fused) >= 2 and (len(skip) == 2 if coarser else not skip)
     if not expected or any(n.kind != "conv" for n in own) or (node.op == "Concat" and not merge):
         raise survey.error(f"a level of the decoder is not DAViD's: {describe(own)}")
@@ -183,15 +179,15 @@ def _split_level(
     if coarser is not None:
         sum_tensor, coarser_tensor = _find_sum(survey, skip[-1], coarser)
     return Level(
-        skip,
-        fused[:2],
-        fused[2:],
-        merge,
-        decoder_tensor,
-        resizer_tensor,
-        decoder_tensor,
-        sum_tensor,
-        coarser_tensor,
+        skip=skip,
+        fused=fused[:2],
+        projection=fused[2:],
+        merge=merge,
+        decoder_tensor=decoder_tensor,
+        resizer_tensor=resizer_tensor,
+        resized_tensor=decoder_tensor,
+        sum_tensor=sum_tensor,
+        coarser_tensor=coarser_tensor,
     )
 
 

@@ -91,7 +91,8 @@ def _load(checkpoint: Path | str, tasks: Sequence[str] | None) -> DavidPredictor
         wanted = predictor.check_tasks(tasks)
     except ModelLoadError as error:
         raise ExportError(str(error)) from error
-    keep_tasks(cast(DavidPreTrainedModel, predictor.model), wanted)
+    # What is compared with is the network as it was trained.
+    keep_tasks(cast(DavidPreTrainedModel, predictor.model).unfuse(), wanted)
     predictor.tasks = tuple(task for task in TASKS if task in wanted)
     return predictor
 

@@ -154,7 +154,7 @@ def _check_sizes(model: onnx.ModelProto, path: Path) -> None:
                 "beside it"
             )
         offset, length = (_natural(entries.get(key, "0"), path) for key in ("offset", "length"))
-        if max(size, length) > size or offset + size > file.stat().st_size:
+        if length > size or offset + size > file.stat().st_size:
             raise ConversionError(
                 f"{path}: the weight {tensor.name} needs {size} bytes from byte {offset} of "
                 f"{file.name}, which has {file.stat().st_size}, or names another length"

@@ -14,7 +14,7 @@ __all__ = ["Ancestry", "WeightedNode", "find_weighted_nodes"]
 Kind = Literal["conv", "conv_transpose", "linear", "norm"]
 
 
-@dataclass
+@dataclass(eq=False)
 class WeightedNode:
     """A convolution, linear layer or layer norm.
 

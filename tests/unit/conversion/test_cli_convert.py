@@ -1,6 +1,8 @@
 """`david convert`: one file, or all official ones of a folder."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,17 @@ def test_options_for_one_file_do_not_go_with_all(downloads: Path, tmp_path: Path
 
     assert result.exit_code == 2
     assert "leave the other options out" in result.stderr
+
+
+@pytest.mark.parametrize("option", [[], ["--all"]])
+def test_a_missing_package_is_named(option: list[str], tmp_path: Path) -> None:
+    arguments = ["convert", *option, str(tmp_path), "-o", str(tmp_path / "out")]
+    code = (
+        "import sys; sys.modules['onnx'] = None; from david_cli.main import app; "
+        f"app({arguments!r})"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert done.stderr == "david: it needs onnx: pip install 'david-hf[onnx]'\n"
