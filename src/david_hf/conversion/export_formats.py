@@ -193,7 +193,7 @@ def _open_openvino(path: Path) -> Runner:
     core = openvino.Core()
     # Left to itself, the CPU plugin computes in bfloat16 where the processor can.
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda image: _to_tensors(compiled(image.numpy())[output] for output in compiled.outputs)
+    return lambda image: _to_tensors(compiled(image.numpy()).to_tuple())
 
 
 def _open_pt2(path: Path) -> Runner:
