@@ -58,6 +58,21 @@ def insert_reshapes(model: onnx.ModelProto, rng: random.Random) -> None:
     _insert(model, rng, make, 0.2, False)
 
 
+def flatten_and_restore(model: onnx.ModelProto, rng: random.Random) -> None:
+    """Flatten tensors and give them their shape back."""
+
+    def make(name: str, new: str) -> list[onnx.NodeProto]:
+        flat = numpy_helper.from_array(np.array([-1], np.int64))
+        return [
+            helper.make_node("Shape", [name], [f"{new}_shape"]),
+            helper.make_node("Constant", [], [f"{new}_flat"], value=flat),
+            helper.make_node("Reshape", [name, f"{new}_flat"], [f"{new}_line"]),
+            helper.make_node("Reshape", [f"{new}_line", f"{new}_shape"], [new]),
+        ]
+
+    _insert(model, rng, make, 0.2, False)
+
+
 def store_as_constants(model: onnx.ModelProto, rng: random.Random) -> None:
     """Turn initializers into Constant nodes."""
     graph = model.graph
@@ -125,6 +140,7 @@ MUTATIONS: dict[str, Mutation] = {
     "identities": insert_identities,
     "casts": insert_casts,
     "reshapes": insert_reshapes,
+    "reshapes there and back": flatten_and_restore,
     "constants": store_as_constants,
     "half-precision weights": store_in_half_precision,
     "transposed weights": transpose_weights,

@@ -16,14 +16,12 @@ from david_hf.load_errors import ModelLoadError
 from david_hf.model import (
     DavidConfig,
     DavidForDensePrediction,
-    DavidForDepthEstimation,
-    DavidForImageMatting,
-    DavidForNormalEstimation,
     DavidImageProcessor,
     DavidPreTrainedModel,
 )
 from david_hf.onnx_backend import OnnxDavid
 from david_hf.onnx_signature import OnnxSignature
+from david_hf.registration import MODELS, TASK_MODELS
 
 from .key_map import GraphMap, read_graph
 from .onnx_file import ConversionError, load_model, to_single_precision
@@ -34,12 +32,6 @@ from .resumable import sha256_of
 __all__ = ["REPORT_NAME", "Conversion", "ConversionError", "convert_onnx", "is_converted"]
 
 REPORT_NAME = "conversion.json"
-
-_SINGLE_TASKS: dict[str, type[DavidPreTrainedModel]] = {
-    "depth": DavidForDepthEstimation,
-    "normals": DavidForNormalEstimation,
-    "alpha": DavidForImageMatting,
-}
 
 
 @dataclass(frozen=True)
@@ -212,7 +204,8 @@ def _final_model(model: DavidForDensePrediction) -> DavidPreTrainedModel:
     """Return a network with one head as that task's own class."""
     if len(model.config.tasks) > 1:
         return model
-    single = _SINGLE_TASKS[model.config.tasks[0]](model.config)
+    model_class = MODELS[TASK_MODELS[model.config.tasks[0]]]
+    single: DavidPreTrainedModel = model_class(model.config)
     single.load_state_dict(model.state_dict())
     return single
 

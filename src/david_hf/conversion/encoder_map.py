@@ -17,7 +17,7 @@ def find_patch_embedding(survey: Survey) -> WeightedNode:
     found = [
         node
         for node in survey.nodes
-        if node.kind == "conv" and node.kernel == node.stride > 3 and len(node.ancestors) == 1
+        if node.kind == "conv" and node.kernel == node.stride > 1 and len(node.ancestors) == 1
     ]
     if len(found) != 1:
         raise survey.error(f"expected one patch embedding, found {describe(found)}")

@@ -9,6 +9,7 @@ from torch import nn
 
 from david_hf.model import DavidForDensePrediction, DavidImageProcessor, DavidPreTrainedModel
 from david_hf.model.fusable_david import DavidFusable
+from david_hf.model.heads_david import HEAD_NAMES
 
 __all__ = ["ExportedNetwork", "ProcessedNetwork", "deployable", "keep_tasks"]
 
@@ -16,7 +17,6 @@ __all__ = ["ExportedNetwork", "ProcessedNetwork", "deployable", "keep_tasks"]
 MAX_HALVINGS = 4
 
 _OUTPUTS = {"depth": "predicted_depth", "normals": "normals", "alpha": "alphas"}
-_HEADS = {"depth": "depth_head", "normals": "normal_head", "alpha": "alpha_head"}
 
 
 class ExportedNetwork(nn.Module):
@@ -148,7 +148,7 @@ def keep_tasks(model: DavidPreTrainedModel, tasks: Sequence[str]) -> None:
     if not isinstance(model, DavidForDensePrediction):
         return
     for task in set(model.config.tasks) - set(tasks):
-        delattr(model, _HEADS[task])
+        delattr(model, HEAD_NAMES[task])
     model.config.tasks = list(tasks)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from david_hf.model.activations_david import build_activation
+from david_hf.model.heads_david import HEAD_NAMES
 from david_hf.model.layers_david import unit_vectors
 
 from .activations import ACTIVATIONS, read_passage
@@ -14,7 +15,6 @@ from .weighted_nodes import WeightedNode
 
 __all__ = ["find_heads", "read_heads"]
 
-_KEYS = {"depth": "depth_head", "normals": "normal_head", "alpha": "alpha_head"}
 _LAYERS = ("reduce.convolution", "refine.convolution", "predict")
 
 
@@ -64,7 +64,7 @@ def read_heads(
         activations.append([first.activation, second.activation])
         resizes.append("before" if first.activation == "none" else first.resize)
         survey.map.outputs[task] = name
-        key = _KEYS[task]
+        key = HEAD_NAMES[task]
         for layer, node in zip(_LAYERS, head, strict=True):
             survey.take(f"{key}.{layer}", node)
         survey.stage(f"{task} head, first convolution", f"{key}.reduce.convolution", head[0].result)

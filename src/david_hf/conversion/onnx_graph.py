@@ -25,6 +25,8 @@ _SHAPE_ONLY = {"Shape", "Size", "ConstantOfShape"}
 _PASSING = {"Identity", "Cast", "CastLike", "Dropout"}
 # Nodes that change the order or the shape and no value.
 MOVES = {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Expand"}
+# Those of them that keep the order.
+_RESHAPES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze"}
 _CONTROL_FLOW = {"If", "Loop", "Scan"}
 
 
@@ -202,10 +204,15 @@ class OnnxGraph:
     def _reduce(self, live: set[str]) -> list[Node]:
         """Leave out what does nothing, and name inputs by what really makes them."""
         nodes = []
+        unshaped: dict[str, str] = {}  # what a tensor was before it was reshaped
         for proto in self._protos:
             if not any(name in live for name in proto.output):
                 continue
             inputs = tuple(self._sources.get(name, name) for name in proto.input)
+            if proto.op_type in _RESHAPES:
+                # Reshaping twice is reshaping once.
+                inputs = (unshaped.get(inputs[0], inputs[0]), *inputs[1:])
+                unshaped[proto.output[0]] = inputs[0]
             before, after = self.shapes.get(inputs[0]), self.shapes.get(proto.output[0])
             still = proto.op_type == "Transpose" and _is_still(proto)
             idle = proto.op_type in MOVES - {"Transpose"} and before == after
@@ -213,7 +220,18 @@ class OnnxGraph:
                 self._sources[proto.output[0]] = inputs[0]
             else:
                 nodes.append(Node(proto, inputs, tuple(proto.output)))
-        return nodes
+        return self._without_dead_ends(nodes)
+
+    def _without_dead_ends(self, nodes: list[Node]) -> list[Node]:
+        """Leave out nodes that nothing takes anything from any more."""
+        names = (item.name for item in self.model.graph.output)
+        needed = {self._sources.get(name, name) for name in names}
+        kept = []
+        for node in reversed(nodes):
+            if any(name in needed for name in node.outputs):
+                needed.update(node.inputs)
+                kept.append(node)
+        return kept[::-1]
 
     def _ancestors(self, tensors: list[str]) -> list[onnx.NodeProto]:
         """Nodes that are needed to compute tensors, in the order they run."""

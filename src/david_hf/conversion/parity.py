@@ -12,6 +12,7 @@ from torch import nn
 
 from david_hf.image_io import load_image
 from david_hf.model import DavidForDensePrediction, DavidImageProcessor
+from david_hf.model.heads_david import HEAD_NAMES
 from david_hf.model.layers_david import unit_vectors
 
 from .onnx_graph import OnnxGraph
@@ -24,8 +25,6 @@ TOLERANCE = 1e-4
 SEED = 0
 # Eileen Collins, NASA, public domain.
 PHOTO = Path(__file__).with_name("astronaut.jpg")
-
-_HEADS = {"depth": "depth_head", "normals": "normal_head", "alpha": "alpha_head"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _file_outputs(
     features = model.model(image).last_hidden_state
     outputs = {}
     for task in mapped.outputs:
-        head: Any = model.get_submodule(_HEADS[task])
+        head: Any = model.get_submodule(HEAD_NAMES[task])
         values = head.final_activation(head(features, image.shape[-2:]))
         if task == "normals" and mapped.unit_normals:
             values = unit_vectors(values)

@@ -239,6 +239,9 @@ def _absorb(graph: OnnxGraph, node: WeightedNode) -> None:
     """Fold into a node what follows it and is linear per channel: bias, batch norm, factors."""
     while node.result not in graph.outputs and len(graph.consumers[node.result]) == 1:
         (follower,) = graph.consumers[node.result]
+        if _keeps_channels(graph, node, follower):
+            node.result = follower.outputs[0]
+            continue
         if follower.op == "BatchNormalization":
             factor, shift = _batch_norm(graph, follower)
         elif follower.op == "Neg":
@@ -254,6 +257,13 @@ def _absorb(graph: OnnxGraph, node: WeightedNode) -> None:
         else:
             node.scale(factor, shift)
         node.result = follower.outputs[0]
+
+
+def _keeps_channels(graph: OnnxGraph, node: WeightedNode, follower: Node) -> bool:
+    """Whether a node behind a linear layer or a norm only cuts the tokens in another way."""
+    if node.kind.startswith("conv") or follower.op not in ("Reshape", "Squeeze", "Unsqueeze"):
+        return False
+    return graph.shapes[node.result][-1] == graph.shapes[follower.outputs[0]][-1]
 
 
 def _batch_norm(graph: OnnxGraph, norm: Node) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,17 @@ from .configuration_david import DavidConfig
 from .layers_david import DavidConvLayer, DavidQuietConv2d, resize_bilinear, unit_vectors
 from .losses_david import alpha_losses, depth_losses, normal_loss
 
-__all__ = ["DavidAlphaHead", "DavidDepthHead", "DavidHead", "DavidNormalHead", "build_head"]
+__all__ = [
+    "HEAD_NAMES",
+    "DavidAlphaHead",
+    "DavidDepthHead",
+    "DavidHead",
+    "DavidNormalHead",
+    "build_head",
+]
+
+# The attribute of a model that holds the head of each task.
+HEAD_NAMES = {"depth": "depth_head", "normals": "normal_head", "alpha": "alpha_head"}
 
 
 class DavidHead(nn.Module):

@@ -26,7 +26,14 @@ from .encoder_david import (
     build_encoder,
 )
 from .fusable_david import DavidFusable
-from .heads_david import DavidAlphaHead, DavidDepthHead, DavidHead, DavidNormalHead, build_head
+from .heads_david import (
+    HEAD_NAMES,
+    DavidAlphaHead,
+    DavidDepthHead,
+    DavidHead,
+    DavidNormalHead,
+    build_head,
+)
 from .layers_david import (
     DavidEncoderBlock,
     DavidNormalize,
@@ -47,8 +54,6 @@ __all__ = [
     "DavidModel",
     "DavidPreTrainedModel",
 ]
-
-_HEAD_NAMES = {"depth": "depth_head", "normals": "normal_head", "alpha": "alpha_head"}
 
 
 class DavidPreTrainedModel(PreTrainedModel):
@@ -306,7 +311,7 @@ class DavidForDensePrediction(DavidPreTrainedModel):
         super().__init__(config)
         self.model = DavidModel(config)
         for task in config.tasks:
-            self.add_module(_HEAD_NAMES[task], build_head(task, config))
+            self.add_module(HEAD_NAMES[task], build_head(task, config))
         self.post_init()
 
     @can_return_tuple
@@ -348,7 +353,7 @@ class DavidForDensePrediction(DavidPreTrainedModel):
         )
 
     def _head(self, task: str) -> DavidHead:
-        return getattr(self, _HEAD_NAMES[task])
+        return getattr(self, HEAD_NAMES[task])
 
     def _losses(
         self,
