@@ -16,7 +16,10 @@ def export(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="OUT", help="File to write: .onnx, .xml (OpenVINO) or .pt2."
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="File to write: .onnx, .xml (OpenVINO) or .pt2; or a folder, for OUT/model.onnx.",
         ),
     ],
     file_format: Annotated[
@@ -74,11 +77,14 @@ def export(
     """
     # Torch loads here only.
     from david_hf.conversion.export import ExportError, ExportSettings, export_checkpoint
+    from david_hf.conversion.export_settings import SUFFIXES
 
     from .predict import _silence_libraries, _split
 
     _silence_libraries()
     chosen: Any = file_format or _format_of(output)
+    if not output.suffix and chosen in SUFFIXES:
+        output = output / f"model{SUFFIXES[chosen]}"
     number: Any = precision
     settings = ExportSettings(
         file_format=chosen,

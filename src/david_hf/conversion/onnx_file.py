@@ -190,6 +190,11 @@ def _natural(value: str | int, path: Path) -> int:
 def _check_operators(model: onnx.ModelProto, path: Path) -> None:
     for graph in _graphs(model.graph):
         for node in graph.node:
+            if node.op_type == "QuantizeLinear":
+                raise ConversionError(
+                    f"{path}: it computes in 8 bits, which no checkpoint does; convert the file it "
+                    "was made from, or run this one as it is: david predict --model"
+                )
             if node.domain not in _STANDARD_DOMAINS:
                 raise ConversionError(
                     f"{path}: it holds the operator {node.domain}.{node.op_type}, which is not of "

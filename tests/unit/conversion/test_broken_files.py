@@ -159,6 +159,16 @@ def use_other_domain(model: onnx.ModelProto) -> None:
     relu.domain, relu.op_type = "com.microsoft", "QuickGelu"
 
 
+def quantize_relu(model: onnx.ModelProto) -> None:
+    relu = next(node for node in model.graph.node if node.op_type == "Relu")
+    scale = numpy_helper.from_array(np.array(0.1, np.float32), "scale")
+    model.graph.initializer.append(scale)
+    for old, new in (("QuantizeLinear", "eight"), ("DequantizeLinear", relu.output[0])):
+        source = relu.input[0] if old == "QuantizeLinear" else "eight"
+        model.graph.node.append(helper.make_node(old, [source, "scale"], [new]))
+    model.graph.node.remove(relu)
+
+
 def per_channel_slopes(model: onnx.ModelProto) -> None:
     relu = next(node for node in model.graph.node if node.op_type == "Relu")
     relu.op_type = "PRelu"
@@ -203,6 +213,7 @@ BROKEN: dict[str, tuple[Callable[[Path, bytes], None], str]] = {
     "many bombs": (claim_one_file_often, "GiB of weights, expected at most 2"),
     "control flow": (edited(add_control_flow), "it holds control flow (If)"),
     "optimised": (edited(use_other_domain), "com.microsoft.QuickGelu, which is not of the ONNX"),
+    "eight bits": (edited(quantize_relu), "it computes in 8 bits, which no checkpoint does"),
     "other slopes": (edited(per_channel_slopes), "an activation with another constant for each"),
 }
 

@@ -313,6 +313,15 @@ def test_the_command_prints_what_it_wrote_and_measured(checkpoint: Path, tmp_pat
     assert all("differs from PyTorch by" in line for line in differences)
 
 
+def test_a_folder_gets_a_file_with_the_usual_name(checkpoint: Path, tmp_path: Path) -> None:
+    arguments = ["export", str(checkpoint), "--format", "pt2", "-o", str(tmp_path / "out")]
+
+    result = CliRunner().invoke(app, [*arguments, "--tasks", "alpha"])
+
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.pt2"]
+
+
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["export", str(tmp_path), "-o", str(tmp_path / "a.onnx")])
 
