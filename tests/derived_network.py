@@ -83,7 +83,7 @@ class Attention(nn.Module):
         self.qkv = nn.ModuleList(nn.Linear(v.width, n * v.width, v.qkv_bias) for n in count)
         self.out = nn.Linear(v.width, v.width)
         if v.qkv == "mha":
-            self.mha = nn.MultiheadAttention(v.width, v.heads, v.qkv_bias, batch_first=True)
+            self.mha = nn.MultiheadAttention(v.width, v.heads, bias=v.qkv_bias, batch_first=True)
             del self.qkv, self.out
 
     def cut(self, x: torch.Tensor) -> list[torch.Tensor]:

@@ -69,9 +69,10 @@ class WeightedNode:
         """Multiply the output by a factor per channel, then add a shift."""
         shape = [1] * self.weight.ndim
         shape[1 if self.kind == "conv_transpose" else 0] = -1
-        bias = np.zeros(len(factor)) if self.bias is None else self.bias.astype(np.float64)
         self.weight = (self.weight * factor.reshape(shape)).astype(np.float32)
-        self.bias = (bias * factor + shift).astype(np.float32)
+        if self.bias is not None or shift.any():
+            bias = 0.0 if self.bias is None else self.bias.astype(np.float64)
+            self.bias = (bias * factor + shift).astype(np.float32)
 
 
 class Ancestry:
