@@ -233,8 +233,9 @@ def _unhalve(
     # Positions behind the end stay empty.
     inside = _spread(rows, positions, length) * (positions < length).float()[:, None]
     # What the taps read beyond the ends, and where mirrored borders have it.
-    beyond = torch.stack([last * 0 - 2, last * 0 - 1, last + 1, last + 2])
-    mirrored = torch.stack([last * 0 + 2, last * 0 + 1, last - 1, last - 2])
+    two_one = torch.tensor([2, 1])
+    beyond = torch.cat([-two_one, last + two_one.flip(0)])
+    mirrored = torch.cat([two_one, last - two_one.flip(0)])
     borders = (positions[:, None] == mirrored).float() @ _spread(rows, beyond, length)
     return torch.where(halves > 0, inside + borders, rows).T
 

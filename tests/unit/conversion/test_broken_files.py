@@ -71,31 +71,22 @@ def link_to(location: str) -> Callable[[onnx.ModelProto], None]:
     return edit
 
 
-def claim_terabytes(path: Path, good: bytes) -> None:
-    """Weights that a sparse file of no size on the disk would fill."""
-    model = onnx.load_model_from_string(good)
-    item = weight_named(model, "patch.weight")
-    item.ClearField("raw_data")
-    item.dims[:] = [1 << 20, 1 << 18]
-    item.data_location = TensorProto.EXTERNAL
-    item.external_data.add(key="location", value="bomb.bin")
-    path.write_bytes(model.SerializeToString())
-    with (path.parent / "bomb.bin").open("wb") as stream:
-        stream.truncate(1 << 41)
+def bomb(part: str, dims: tuple[int, int]) -> Callable[[Path, bytes], None]:
+    """Weights in a sparse file: large for who reads it, nothing on the disk."""
 
+    def write(path: Path, good: bytes) -> None:
+        model = onnx.load_model_from_string(good)
+        for item in model.graph.initializer:
+            if part in item.name and len(item.dims) == 4:
+                item.ClearField("raw_data")
+                item.dims[:] = dims
+                item.data_location = TensorProto.EXTERNAL
+                item.external_data.add(key="location", value="bomb.bin")
+        path.write_bytes(model.SerializeToString())
+        with (path.parent / "bomb.bin").open("wb") as stream:
+            stream.truncate(dims[0] * dims[1] * 4)
 
-def claim_one_file_often(path: Path, good: bytes) -> None:
-    """The same gigabyte, for many weights."""
-    model = onnx.load_model_from_string(good)
-    for item in model.graph.initializer:
-        if len(item.dims) == 4:
-            item.ClearField("raw_data")
-            item.dims[:] = [1 << 10, 1 << 18]
-            item.data_location = TensorProto.EXTERNAL
-            item.external_data.add(key="location", value="bomb.bin")
-    path.write_bytes(model.SerializeToString())
-    with (path.parent / "bomb.bin").open("wb") as stream:
-        stream.truncate(1 << 30)
+    return write
 
 
 def hide_in_constant(path: Path, good: bytes) -> None:
@@ -209,8 +200,11 @@ BROKEN: dict[str, tuple[Callable[[Path, bytes], None], str]] = {
     "nowhere": (edited(link_to("gone.bin")), "should lie in 'gone.bin', which is no file beside"),
     "in a constant": (hide_in_constant, "should lie in '../../etc/passwd', which is no file"),
     "symlink": (write_symlink, "should lie in 'weights.bin', which is no file beside it"),
-    "bomb": (claim_terabytes, "it claims 1024.0 GiB of weights, expected at most 2"),
-    "many bombs": (claim_one_file_often, "GiB of weights, expected at most 2"),
+    "bomb": (
+        bomb("patch.weight", (1 << 20, 1 << 18)),
+        "it claims 1024.0 GiB of weights, expected at most 2",
+    ),
+    "many bombs": (bomb("", (1 << 10, 1 << 18)), "GiB of weights, expected at most 2"),
     "control flow": (edited(add_control_flow), "it holds control flow (If)"),
     "optimised": (edited(use_other_domain), "com.microsoft.QuickGelu, which is not of the ONNX"),
     "eight bits": (edited(quantize_relu), "it computes in 8 bits, which no checkpoint does"),
