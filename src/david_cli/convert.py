@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .common import silence_libraries, split_words
+
 if TYPE_CHECKING:
     from david_hf.conversion import Conversion
 
@@ -63,9 +65,7 @@ def convert(
     Nothing is written if the outputs differ by 1e-4 or more (depth: of its range). The folder's
     conversion.json says what was inferred and measured.
     """
-    from .predict import _silence_libraries, _split
-
-    _silence_libraries()
+    silence_libraries()
     if everything:
         if tasks or channel_order or depth_grows is not None:
             raise typer.BadParameter("--all knows the official files: leave the other options out")
@@ -81,7 +81,7 @@ def convert(
         done = convert_onnx(
             source,
             output,
-            tasks=_split(tasks),
+            tasks=split_words(tasks),
             depth_is_inverse=depth_grows,
             channel_order=channel_order,
             photo=photo,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .common import split_words
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -47,7 +49,7 @@ def download_official(
     from david_hf.conversion.official import RECORDS_NAME, DownloadError, download, select_official
 
     try:
-        files = select_official(_split(tasks), _split(sizes))
+        files = select_official(split_words(tasks), split_words(sizes))
         total_mib = sum(file.size_mib for file in files)
         typer.echo(f"{_files(len(files))}, {total_mib:,.0f} MiB in all, to {output}", err=True)
         with _watched() as show:
@@ -113,13 +115,6 @@ class _ConsoleHandler(logging.Handler):
         """Print one line."""
         line = f"david: {record.getMessage()}"
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _split(words: str | None) -> list[str] | None:
-    """Read "depth, alpha" as a list."""
-    if words is None:
-        return None
-    return [word.strip() for word in words.split(",") if word.strip()]
 
 
 def _files(count: int) -> str:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .common import silence_libraries, split_words
+
 if TYPE_CHECKING:
     from david_hf.conversion.export import ExportReport
 
@@ -79,9 +81,7 @@ def export(
     from david_hf.conversion.export import ExportError, ExportSettings, export_checkpoint
     from david_hf.conversion.export_settings import SUFFIXES
 
-    from .predict import _silence_libraries, _split
-
-    _silence_libraries()
+    silence_libraries()
     chosen: Any = file_format or _format_of(output)
     if not output.suffix and chosen in SUFFIXES:
         output = output / f"model{SUFFIXES[chosen]}"
@@ -89,7 +89,7 @@ def export(
     settings = ExportSettings(
         file_format=chosen,
         precision=number,
-        tasks=_split(tasks),
+        tasks=split_words(tasks),
         size=size,
         dynamic=dynamic,
         with_processing=with_processing,

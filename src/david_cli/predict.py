@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .common import silence_libraries, split_words
+
 if TYPE_CHECKING:
     from david_hf.inference import ImageResult, PredictionReport
 
@@ -45,7 +47,7 @@ def predict(
     from david_hf.inference import InputError, ModelLoadError
 
     try:
-        report = _predict_with_progress(source, output, model, _split(tasks), device)
+        report = _predict_with_progress(source, output, model, split_words(tasks), device)
     except (InputError, ModelLoadError) as error:
         typer.echo(f"david: {error}", err=True)
         raise typer.Exit(1) from None
@@ -65,7 +67,7 @@ def _predict_with_progress(
 
     from david_hf.inference import find_images, predict_folder
 
-    _silence_libraries()
+    silence_libraries()
     total = len(find_images(source))
     # A bar only for folders and only where someone watches: logs and pipes stay clean.
     console = Console(stderr=True)
@@ -79,23 +81,6 @@ def _predict_with_progress(
             progress.advance(bar)
 
         return predict_folder(source, output, model, tasks, device=device, on_result=show)
-
-
-def _silence_libraries() -> None:
-    """Keep the news of transformers and of the Hub client out of what people read here."""
-    from huggingface_hub.utils import logging as hub_logging
-    from transformers.utils import logging as transformers_logging
-
-    hub_logging.set_verbosity_error()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-
-
-def _split(tasks: str | None) -> list[str] | None:
-    """Read "depth, alpha" as a list."""
-    if tasks is None:
-        return None
-    return [task.strip() for task in tasks.split(",") if task.strip()]
 
 
 def _photos(count: int) -> str:

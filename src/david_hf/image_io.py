@@ -15,6 +15,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .model.image_inputs_david import pil_to_array
 
+# How the names of photos end, where a folder of them is asked for.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
 # A file of a few kilobytes may unpack to gigabytes; photos of this size still fit in memory.
 MAX_PIXELS = 120_000_000
 

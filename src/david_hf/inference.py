@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .image_io import ImageReadError, load_image, to_rgb8
+from .image_io import IMAGE_SUFFIXES, ImageReadError, load_image, to_rgb8
 from .map_files import write_maps
 from .predictor import DavidPredictor, ModelLoadError, Prediction
 
@@ -22,8 +22,6 @@ __all__ = [
     "load_image",
     "predict_folder",
 ]
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 class InputError(ValueError):

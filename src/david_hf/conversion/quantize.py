@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from david_hf.image_io import IMAGE_SUFFIXES
+
 from .export_formats import INPUT_NAME, quiet
 
 __all__ = ["find_calibration_photos", "quantize_onnx", "split_held_out"]
@@ -14,7 +16,6 @@ __all__ = ["find_calibration_photos", "quantize_onnx", "split_held_out"]
 # More photos change the ranges little and take long.
 MAX_PHOTOS = 64
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 # What costs time; everything else, resizes and activations among it, stays as it is.
 _OPERATORS = ["Conv", "ConvTranspose", "MatMul", "Gemm"]
 
@@ -29,10 +30,12 @@ def find_calibration_photos(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder of photos to calibrate with")
-    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     photos = [path for path in photos if path.name.startswith("rgb_")] or photos
     if not photos:
-        raise ValueError(f"{folder}: no photo in it to calibrate with ({', '.join(_SUFFIXES)})")
+        raise ValueError(
+            f"{folder}: no photo in it to calibrate with ({', '.join(IMAGE_SUFFIXES)})"
+        )
     step = max(1.0, len(photos) / MAX_PHOTOS)
     return [photos[int(index * step)] for index in range(min(len(photos), MAX_PHOTOS))]
 
