@@ -94,7 +94,12 @@ class DavidPreTrainedModel(PreTrainedModel):
 
         Returns:
             The model itself, in evaluation mode.
+
+        Raises:
+            ValueError: If weights are offloaded.
         """
+        if any(parameter.is_meta for parameter in self.parameters()):
+            raise ValueError("fuse needs all weights in memory: load the model without offloading")
         self.eval()
         for module in list(self.modules()):
             if isinstance(module, DavidFusable):

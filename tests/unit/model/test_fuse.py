@@ -148,6 +148,14 @@ def test_a_fused_model_runs_in_half_precision_and_copies(generator: torch.Genera
     assert run(halved, images)[1] == run(model, images)[1]
 
 
+def test_weights_that_are_not_in_memory_are_refused() -> None:
+    with torch.device("meta"):
+        model = DavidForDensePrediction(tiny_config("vit"))
+
+    with pytest.raises(ValueError, match="load the model without offloading"):
+        model.fuse()
+
+
 def test_a_folded_convolution_is_convolution_and_norm(generator: torch.Generator) -> None:
     convolution = nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2)
     norm = nn.BatchNorm2d(6, eps=0.1).eval()
