@@ -5,7 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["new_folder"]
+__all__ = ["check_is_free", "new_folder"]
+
+
+def check_is_free(target: Path) -> None:
+    """Refuse a name that is taken, before any work is done for it.
+
+    Raises:
+        ValueError: If `target` is there already and not an empty folder.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target}: exists already; name a folder that is to be made")
 
 
 @contextmanager
@@ -16,10 +26,9 @@ def new_folder(target: Path) -> Iterator[Path]:
         An empty folder to fill, which gets the name `target` in the end.
 
     Raises:
-        ValueError: If `target` is there already and not an empty folder.
+        ValueError: As `check_is_free`.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target}: exists already; name a folder that is to be made")
+    check_is_free(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as partial:
         staged = Path(partial) / target.name

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .load_errors import ModelLoadError, first_line
+from .load_errors import ModelLoadError, first_line, in_one_line
 from .model import DavidDensePredictionOutput, DavidImageProcessor
 from .model.configuration_david import TASKS
 from .model.layers_david import unit_vectors
@@ -197,7 +197,7 @@ def _name(provider: Provider) -> str:
 
 def _reason(error: Exception) -> str:
     """Give one line without the codes that onnxruntime puts in front of what it says."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = in_one_line(error)
     if not text.startswith("[ONNXRuntimeError]"):
         return text
     code, _, reason = (

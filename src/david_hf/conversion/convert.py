@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from david_hf.folders import new_folder
+from david_hf.folders import check_is_free, new_folder
 from david_hf.image_io import ImageReadError
-from david_hf.load_errors import ModelLoadError
+from david_hf.load_errors import ModelLoadError, in_one_line
 from david_hf.model import (
     DavidConfig,
     DavidForDensePrediction,
@@ -88,6 +88,10 @@ def convert_onnx(
             left behind then. The first line of the message says why.
     """
     path, target = Path(source), Path(folder)
+    try:
+        check_is_free(target)
+    except ValueError as error:
+        raise ConversionError(str(error)) from error
     graph, signature, half = _open(path, tasks)
     if channel_order is None:
         channel_order = signature.channel_order
@@ -159,8 +163,8 @@ def build_model(graph: OnnxGraph, mapped: GraphMap, input_size: int) -> DavidFor
         with torch.device("meta"):
             model = DavidForDensePrediction(config)
     except Exception as error:  # strict dataclasses have errors of their own
-        reason = " ".join(str(error).split())
-        raise ConversionError(f"{graph.path}: no such DAViD configuration: {reason}") from error
+        reason = f"no such DAViD configuration: {in_one_line(error)}"
+        raise ConversionError(f"{graph.path}: {reason}") from error
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     state = _complete(mapped.state, expected)
     missing = sorted(expected.keys() - state.keys())

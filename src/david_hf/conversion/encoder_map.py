@@ -122,8 +122,7 @@ def _take_blocks(survey: Survey, blocks: list[list[WeightedNode]]) -> int:
     places = find_attention(
         survey.graph, survey.ancestry, [(block[1:-4], block[-4]) for block in blocks]
     )
-    noise = np.random.default_rng(0).random(survey.graph.image_shape, np.float32)
-    values = survey.graph.run((name for place in places for name in place.tensors), noise)
+    values = survey.probe(name for place in places for name in place.tensors)
     num_heads = []
     for number, (block, place) in enumerate(zip(blocks, places, strict=True)):
         key = f"{_ENCODER}.layers.{number}"
@@ -196,8 +195,7 @@ def _as_tokens(survey: Survey, values: np.ndarray, width: int) -> np.ndarray:
 def _read_reassembly(survey: Survey, readouts: list[WeightedNode]) -> list[WeightedNode]:
     """Read what follows each readout, down to the convolution that gives decoder width."""
     ends, factors, acts = [], [], []
-    noise = np.random.default_rng(0).random(survey.graph.image_shape, np.float32)
-    values = survey.graph.run((readout.source for readout in readouts), noise)
+    values = survey.probe(readout.source for readout in readouts)
     for level, readout in enumerate(readouts):
         key = f"{_ENCODER}.reassemble.{level}"
         _order_readout(readout, values[readout.source])

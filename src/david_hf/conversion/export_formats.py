@@ -20,6 +20,7 @@ from .export_check import Runner
 __all__ = [
     "EXTRAS",
     "INPUT_NAME",
+    "LARGEST_FILE",
     "OUTPUT_NAMES",
     "missing_packages",
     "open_file",
@@ -39,7 +40,7 @@ EXTRAS = {"onnx": "onnx", "openvino": "openvino"}
 _PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",), "pt2": ()}
 
 # Protocol buffers end at 2 GiB; larger networks keep their tensors in a file beside the graph.
-_LARGEST_FILE = 1_900_000_000
+LARGEST_FILE = 1_900_000_000
 
 
 def missing_packages(file_format: str) -> list[str]:
@@ -122,7 +123,7 @@ def write_onnx(
     model.metadata_props.update(metadata)
     stored = (value.const_value for value in model.graph.initializers.values())
     total = sum(tensor.nbytes for tensor in stored if tensor is not None)
-    onnx_program.save(str(path), external_data=total > _LARGEST_FILE)
+    onnx_program.save(str(path), external_data=total > LARGEST_FILE)
 
 
 def write_pt2(program: ExportedProgram, path: Path, metadata: Mapping[str, str]) -> None:

@@ -99,8 +99,7 @@ def _read_end(survey: Survey, task: str, raw: str, output: str, depth_is_inverse
 
 def _read_normals_end(survey: Survey, raw: str, output: str) -> None:
     """Read the activation on the normals, and whether the graph gives them unit length."""
-    noise = np.random.default_rng(0).random(survey.graph.image_shape, np.float32)
-    values = survey.graph.run([raw, output], noise)
+    values = survey.probe([raw, output])
     lengths = np.linalg.norm(values[output].astype(np.float64), axis=1)
     if np.abs(lengths - 1).max() > 1e-3:
         survey.map.config["normals_activation"] = survey.passage(raw, output).activation

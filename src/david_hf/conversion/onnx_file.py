@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, inliner
 
+from david_hf.load_errors import in_one_line
+
 __all__ = ["ConversionError", "load_model", "to_single_precision"]
 
 # One protocol buffer cannot hold more; the largest network of DAViD's is a third smaller.
@@ -37,8 +39,8 @@ def load_model(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(str(path), format="protobuf", load_external_data=False)
     except Exception as error:  # protobuf has classes of its own
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConversionError(f"{path}: not an ONNX file, or a damaged one: {reason}") from error
+        reason = f"not an ONNX file, or a damaged one: {in_one_line(error)}"
+        raise ConversionError(f"{path}: {reason}") from error
     if not model.graph.node or not model.graph.output:
         raise ConversionError(f"{path}: not an ONNX model, it holds no network")
     _check_sizes(model, path)
@@ -47,8 +49,8 @@ def load_model(path: Path) -> onnx.ModelProto:
         if model.functions:
             model = inliner.inline_local_functions(model)
     except Exception as error:  # as above
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConversionError(f"{path}: its weights cannot be read: {reason}") from error
+        reason = f"its weights cannot be read: {in_one_line(error)}"
+        raise ConversionError(f"{path}: {reason}") from error
     _check_operators(model, path)
     _check_values(model, path)
     _sort_nodes(model.graph, path)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 
+from david_hf.load_errors import in_one_line
+
 from .onnx_file import ConversionError
 
 __all__ = ["MOVES", "Node", "OnnxGraph", "run_model"]
@@ -290,8 +292,7 @@ def run_model(
         )
         values = session.run(outputs, inputs)
     except Exception as error:  # its classes are not public
-        reason = " ".join(str(error).split())
-        raise ConversionError(f"{path}: ONNX Runtime refuses it: {reason}") from error
+        raise ConversionError(f"{path}: ONNX Runtime refuses it: {in_one_line(error)}") from error
     return dict(zip(outputs, values, strict=True))
 
 

@@ -9,7 +9,7 @@ import torch
 
 from david_hf.image_io import IMAGE_SUFFIXES
 
-from .export_formats import INPUT_NAME, quiet
+from .export_formats import INPUT_NAME, LARGEST_FILE, quiet
 
 __all__ = ["find_calibration_photos", "quantize_onnx", "split_held_out"]
 
@@ -88,9 +88,8 @@ def quantize_onnx(
             image = next(self.remaining, None)
             return None if image is None else {INPUT_NAME: image.numpy()}
 
-    large = (
-        source.stat().st_size > 1_900_000_000 or source.with_name(f"{source.name}.data").exists()
-    )
+    beside = source.with_name(f"{source.name}.data")
+    large = source.stat().st_size > LARGEST_FILE or beside.exists()
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch, quiet():
         unmarked = Path(scratch) / target.name
         quantize_static(

@@ -19,6 +19,8 @@ from time import sleep
 from typing import IO, NoReturn
 from urllib.parse import urlsplit
 
+from david_hf.load_errors import in_one_line
+
 __all__ = ["DownloadError", "PartialFile", "RemoteFile", "fetch", "sha256_of"]
 
 _logger = logging.getLogger(__name__)
@@ -245,10 +247,10 @@ def _request(
             _refuse_status(url, error.code, error.headers, partial)
     except urllib.error.URLError as error:
         raise _UnreachableError(
-            f"cannot reach {urlsplit(url).netloc} ({_reason(error.reason)})"
+            f"cannot reach {urlsplit(url).netloc} ({in_one_line(error.reason)})"
         ) from error
     except (OSError, http.client.HTTPException) as error:
-        raise _LostError(_reason(error)) from error
+        raise _LostError(in_one_line(error)) from error
     with response:
         yield response
 
@@ -296,7 +298,7 @@ def _begin(
     try:
         head = response.read(_HEAD_BYTES)
     except (OSError, http.client.HTTPException) as error:
-        raise _LostError(_reason(error)) from error
+        raise _LostError(in_one_line(error)) from error
     if len(head) < min(_HEAD_BYTES, size):
         raise _LostError(f"the connection broke off after {len(head)} of {size:,} bytes")
     if not remote.begins_well(head):
@@ -366,7 +368,7 @@ def _read(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
         # One system call: what has arrived is not lost when the next call fails.
         return response.read1(max_bytes)
     except (OSError, http.client.HTTPException) as error:
-        raise _LostError(_reason(error)) from error
+        raise _LostError(in_one_line(error)) from error
 
 
 def _validator(headers: Message) -> str | None:
@@ -379,7 +381,3 @@ def _validator(headers: Message) -> str | None:
 
 def _span(sizes: range) -> str:
     return f"{sizes[0]:,} to {sizes[-1]:,}" if len(sizes) > 1 else f"{sizes[0]:,}"
-
-
-def _reason(error: BaseException | str) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -1,6 +1,6 @@
 """What has been found out about a graph so far, and the questions asked of it on the way."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,11 @@ class Survey:
         self.nodes, self.ancestry = find_weighted_nodes(graph)
         self.map = GraphMap()
         self.used: set[int] = set()
+
+    def probe(self, tensors: Iterable[str]) -> dict[str, np.ndarray]:
+        """Compute tensors for one image of noise, always the same."""
+        noise = np.random.default_rng(0).random(self.graph.image_shape, np.float32)
+        return self.graph.run(tensors, noise)
 
     def take(self, key: str, node: WeightedNode) -> None:
         """Enter a node's weights under a key of the network."""

@@ -468,7 +468,7 @@ def test_an_occupied_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "checkpoint").mkdir()
     (tmp_path / "checkpoint" / "mine").write_text("keep")
 
-    with pytest.raises(ConversionError, match="exists already"):
+    with pytest.raises(ConversionError, match=r"checkpoint: exists already"):
         convert_onnx(path, tmp_path / "checkpoint")
 
     assert [item.name for item in (tmp_path / "checkpoint").iterdir()] == ["mine"]
