@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from david_hf.data.synthhuman import INVALID_DEPTH_CM
-from david_hf.synthetic.labels import write_exr
+from david_hf.synthetic.rendering.sample_files import write_exr
 
 HEIGHT, WIDTH, FOCAL_PX = 48, 36, 60.0
 CENTRE_X, CENTRE_Y, RADIUS = 18.0, 22.0, 10.0

@@ -50,7 +50,9 @@ class ComposedHumans(Dataset[dict[str, Any]]):
         for root in folders:
             folder = SynthHumanFolder(Path(root))
             for position in folder.split(split):
-                self.figures.append(load_figure(folder, position))
+                # What hides a person stays behind in the render: the cut would hang in the air.
+                if not folder.factors(position).get("occluded"):
+                    self.figures.append(load_figure(folder, position))
         if not self.figures:
             raise ValueError(f"{[str(f) for f in folders]}: the {split} split holds no sample")
         # Neighbours may stand anywhere only if no side of their own picture cuts them.

@@ -120,3 +120,50 @@ class _EdgeCutter:
             self.new_vertices.append((vertices[a] + share * (vertices[b] - vertices[a]))[None])
             self.new_uv.append((uv[uv_a] + share * (uv[uv_b] - uv[uv_a]))[None])
         return self._made[key]
+
+
+def tessellate(mesh: Mesh, flatness: float = 0.25) -> Mesh:
+    """Each triangle in four, the new vertices lifted towards the curved surface.
+
+    A midpoint is projected on the tangent planes of both ends and takes their mean (Phong
+    tessellation), so that a coarse mesh gets a smooth outline while its own vertices stay.
+
+    Args:
+        mesh: What to refine; unused vertices are dropped.
+        flatness: 1 leaves the midpoints on the edges, 0 follows the tangent planes.
+    """
+    used, faces = np.unique(mesh.faces, return_inverse=True)
+    faces = faces.reshape(-1, 3)
+    vertices = mesh.vertices[used]
+    normals = vertex_normals(vertices, faces)
+    ends, middle_of = _edges(faces)
+    middle = vertices[ends].mean(1)
+    lifted = np.zeros_like(middle)
+    for end in (0, 1):
+        normal = normals[ends[:, end]]
+        height = ((middle - vertices[ends[:, end]]) * normal).sum(1, keepdims=True)
+        lifted += (middle - height * normal) / 2
+    new = flatness * middle + (1 - flatness) * lifted
+    uv_ends, uv_middle_of = _edges(mesh.uv_faces)
+    return Mesh(
+        np.concatenate([vertices, new]),
+        _quartered(faces, middle_of + len(vertices)),
+        np.concatenate([mesh.uv, mesh.uv[uv_ends].mean(1)]),
+        _quartered(mesh.uv_faces, uv_middle_of + len(mesh.uv)),
+    )
+
+
+def _edges(faces: IntArray) -> tuple[IntArray, IntArray]:
+    """Ends (E, 2) of all edges, and for each face (F, 3) the edges 01, 12, 20."""
+    pairs = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    keys = pairs[:, 0].astype(np.int64) * (int(faces.max()) + 1) + pairs[:, 1]
+    _, first, index = np.unique(keys, return_index=True, return_inverse=True)
+    return pairs[first], index.reshape(-1, 3)
+
+
+def _quartered(faces: IntArray, middle: IntArray) -> IntArray:
+    a, b, c = faces.T
+    ab, bc, ca = middle.T
+    return np.concatenate(
+        [np.stack(corners, 1) for corners in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))]
+    )

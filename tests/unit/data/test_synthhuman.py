@@ -6,7 +6,7 @@ import pytest
 from figures import DISTANCE_M, FOCAL_PX, HEIGHT, WIDTH, half_sphere, write_person
 
 from david_hf.data.synthhuman import SynthHumanFolder
-from david_hf.synthetic.labels import write_exr
+from david_hf.synthetic.rendering.sample_files import write_exr
 
 
 def test_a_sample_has_metres_unit_normals_and_a_mask(tmp_path: Path) -> None:

@@ -44,6 +44,13 @@ def test_a_batch_is_what_the_model_takes(tmp_path: Path) -> None:
     assert depth.min() > 0.5
 
 
+def test_figures_that_a_thing_hides_are_not_composed(tmp_path: Path) -> None:
+    dataset = humans(tmp_path)
+    (tmp_path / "factors_0000002.json").write_text('{"occluded": true}')
+
+    assert len(humans(tmp_path).figures) == len(dataset.figures) - 1
+
+
 def test_padding_repeats_the_border_and_moves_the_principal_point() -> None:
     ramp = np.tile(np.arange(4, dtype=np.float32), (8, 1))
     sample = HumanSample(

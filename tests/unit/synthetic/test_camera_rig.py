@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from david_hf.synthetic.camera_rig import Camera, frame_points
+from david_hf.synthetic.stage.camera_rig import Camera, direction_from, frame_points
 
 FRONT = np.array([0.0, -1.0, 0.0])
 
@@ -47,7 +49,7 @@ def test_all_points_are_in_the_frame(seed: int) -> None:
     points = rng.normal(0, [0.3, 0.2, 0.8], (300, 3))
     direction = np.array([rng.normal(0, 0.6), -1, rng.normal(0, 0.2)])
 
-    cam = frame_points(rng, points, direction, np.deg2rad(rng.uniform(16, 50)), (256, 192), 1.1)
+    cam = frame_points(rng, points, direction, 0.6, (256, 192), 1.1, roll=0.1)
 
     pixels, depth = cam.project(points)
     assert depth.min() > 0
@@ -60,10 +62,30 @@ def test_lowest_keeps_the_figure_in_the_upper_part() -> None:
     points = np.array([[0, 0, -0.1], [0, 0, 0.1], [0.1, 0, 0], [-0.1, 0, 0]])
     centres = [
         frame_points(
-            np.random.default_rng(seed), points, FRONT, 0.5, (100, 100), 2.0, lowest=0.0
+            np.random.default_rng(seed), points, FRONT, 0.5, (100, 100), 2.0, 0.0, lowest=0.0
         ).project(np.zeros(3))[0][0, 1]
         for seed in range(20)
     ]
 
     assert max(centres) < 51
     assert min(centres) < 40
+
+
+def test_blur_grows_with_the_distance_from_the_focus() -> None:
+    cam = replace(camera(), aperture_m=0.05, focus_m=2.0)
+
+    assert cam.blur_radius_px(2.0) == 0
+    # Similar triangles: a cone of 25 mm radius at the lens, one metre behind the focus of 2 m.
+    assert cam.blur_radius_px(3.0) == pytest.approx(0.025 * (1 / 2 - 1 / 3) * cam.focal_px)
+    assert camera().blur_radius_px(np.inf) == 0
+
+
+def test_a_camera_is_lifted_above_the_floor() -> None:
+    assert camera().above_floor(0.3).position[2] == pytest.approx(0.3)
+    assert camera().above_floor(-1.0).position[2] == 0
+
+
+def test_directions_point_from_the_person_to_the_camera() -> None:
+    np.testing.assert_allclose(direction_from(0, 0), FRONT)
+    np.testing.assert_allclose(direction_from(np.pi / 2, 0), [1, 0, 0], atol=1e-12)
+    assert direction_from(1.0, 0.4)[2] == pytest.approx(np.sin(0.4))

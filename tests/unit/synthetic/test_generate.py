@@ -1,165 +1,345 @@
-"""The driver, with a stand-in for Blender that answers the same protocol without rendering."""
+"""Runs of the generator with stand-ins for anny and Blender (`stand_ins.py`)."""
 
+import contextlib
 import json
-import stat
+import multiprocessing
+import os
+import signal
+import subprocess
 import sys
-import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from unit.synthetic.test_labels import scene, write_cycles_exr, write_panorama
+from PIL import Image
+from unit.synthetic.stand_ins import make_config, plan, renders
 
-from david_hf.synthetic import generate
-from david_hf.synthetic.generate import BlenderProcess, GenerateConfig, RenderError
-from david_hf.synthetic.mesh import Mesh
-from david_hf.synthetic.person import Part, Strands
-from david_hf.synthetic.scene import Scene
+from david_hf.data.synthhuman import SynthHumanFolder
+from david_hf.synthetic.production import worker
+from david_hf.synthetic.production.config import GenerateConfig, GenerateError
+from david_hf.synthetic.production.folder import complete_indices, missing_indices
+from david_hf.synthetic.production.generate import Report, generate, prepare
+from david_hf.synthetic.production.worker import Outcome, SampleMaker
+from david_hf.synthetic.rendering.blender import BlenderStartError
 
-STAND_IN = """#!{python}
-import json, os, shutil, sys
-for line in sys.stdin:
-    job = json.loads(line)
-    name = os.path.basename(job["scene"])
-    if name in {crashes}:
-        sys.exit(3)
-    if name in {fails}:
-        print(json.dumps({{"error": "RuntimeError: no such material"}}), flush=True)
-        continue
-    assert os.path.getsize(job["scene"]) > 0
-    shutil.copy({exr!r}, job["output"])
-    print(json.dumps({{"output": job["output"]}}), flush=True)
-"""
+PICKY = "unit.synthetic.stand_ins:make_picky_sampler"
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GenerateConfig:
-    write_cycles_exr(tmp_path / "render.exr", opacity=0.9)
-    (tmp_path / "hdri").mkdir()
-    write_panorama(tmp_path / "hdri" / "sky.exr", 0.3)
-    monkeypatch.setattr(generate, "BodyModel", lambda _: None)
-    monkeypatch.setattr(generate.SceneSampler, "sample", lambda _, seed: scene(seed=seed))
-    return GenerateConfig(
-        tmp_path / "out", 5, str(stand_in(tmp_path)), tmp_path / "hdri", workers=2
-    )
+def config(tmp_path: Path) -> GenerateConfig:
+    made = make_config(tmp_path)
+    made.output.mkdir()
+    return made
 
 
-def stand_in(folder: Path, crashes: tuple[str, ...] = (), fails: tuple[str, ...] = ()) -> Path:
-    path = folder / "renderer"
-    exr = str(folder / "render.exr")
-    path.write_text(STAND_IN.format(python=sys.executable, crashes=crashes, fails=fails, exr=exr))
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[GenerateConfig, Report]:
+    """A run of five samples by two workers, two of whose first scenes are rejected."""
+    made = replace(make_config(tmp_path_factory.mktemp("finished")), sampler_factory=PICKY)
+    return made, generate(made)
 
 
-def test_all_samples_are_made_and_made_once(config: GenerateConfig) -> None:
-    done: list[int] = []
-
-    assert generate.generate(config, done.append) == {}
-    assert sorted(done) == [0, 1, 2, 3, 4]
-    assert generate.generate(config, done.append) == {}
-    assert len(done) == 5
+@contextlib.contextmanager
+def maker_of(config: GenerateConfig) -> Iterator[SampleMaker]:
+    with contextlib.closing(SampleMaker(prepare(config))) as maker:
+        yield maker
 
 
-def test_an_interrupted_run_makes_what_is_missing(config: GenerateConfig) -> None:
-    generate.generate(config)
-    (config.output / "cam_0000002.txt").unlink()
-    done: list[int] = []
+def test_a_run_makes_every_sample_and_leaves_nothing_else(
+    finished: tuple[GenerateConfig, Report],
+) -> None:
+    config, report = finished
 
-    generate.generate(config, done.append)
+    folder = SynthHumanFolder(config.output)
 
-    assert done == [2]
+    assert folder.indices == [0, 1, 2, 3, 4]
+    assert (report.made, report.failed, report.interrupted) == (5, {}, False)
+    others = {path.name for path in config.output.iterdir()} - {
+        path.name for path in config.output.glob("*_000000?.*")
+    }
+    assert others == {"generator.json", "index.parquet", "contact_sheet.jpg"}
+    assert len(folder[0].alpha) == config.height
 
 
-def test_one_bad_scene_is_reported_and_the_others_go_on(
+def test_rejected_scenes_are_drawn_again_and_counted(
+    finished: tuple[GenerateConfig, Report],
+) -> None:
+    config, report = finished
+
+    folder = SynthHumanFolder(config.output)
+
+    assert report.rejected == Counter({"face-outside": 1, "sampling": 1})
+    assert folder.factors(1)["rejected"][0].startswith("face-outside ")
+    assert folder.factors(2)["rejected"] == ["sampling ValueError: no such pose"]
+    assert [folder.factors(i)["attempt"] for i in range(5)] == [0, 1, 1, 0, 0]
+
+
+def test_a_contact_sheet_shows_picture_alpha_depth_and_normals(
+    finished: tuple[GenerateConfig, Report],
+) -> None:
+    with Image.open(finished[0].output / "contact_sheet.jpg") as sheet:
+        assert sheet.size == (3 * (4 * 120 + 8), 2 * (160 + 4) + 4)
+        left, top = 4, 4
+        sphere = [sheet.getpixel((left + k * 120 + 60, top + 80)) for k in range(4)]
+        corner = [sheet.getpixel((left + k * 120 + 5, top + 5)) for k in range(4)]
+    assert min(sphere[1]) > 240
+    assert min(sphere[2]) > 200  # near is bright
+    assert max(corner[1] + corner[2]) < 15
+    assert sphere[3][2] > 240  # faces the camera
+    assert sphere[3][0] == pytest.approx(128, abs=12)
+
+
+def test_nothing_is_made_twice(finished: tuple[GenerateConfig, Report]) -> None:
+    config, _ = finished
+
+    report = generate(replace(config, workers=1))
+
+    assert report.missing == 0
+
+
+def test_a_sample_without_one_of_its_files_is_made_again_with_the_same_bytes(
+    config: GenerateConfig,
+) -> None:
+    with maker_of(config) as maker:
+        maker.make(3)
+        names = sorted(path.name for path in config.output.iterdir())
+        before = [(config.output / name).read_bytes() for name in names]
+        (config.output / "alpha_0000003.png").unlink()
+        assert missing_indices(config) == [0, 1, 2, 3, 4]
+        maker.make(0)  # what was made in between does not matter
+        maker.make(3)
+
+    assert [(config.output / name).read_bytes() for name in names] == before
+    assert missing_indices(config) == [1, 2, 4]
+
+
+def test_a_sample_depends_on_the_seed(config: GenerateConfig) -> None:
+    for seed in (0, 1):
+        with maker_of(replace(config, seed=seed, output=config.output / str(seed))) as maker:
+            (config.output / str(seed)).mkdir()
+            maker.make(0)
+
+    first, second = ((config.output / name / "rgb_0000000.png").read_bytes() for name in "01")
+    assert first != second
+
+
+def test_a_crash_is_tried_again_then_reported_and_the_next_sample_made(
     config: GenerateConfig, tmp_path: Path
 ) -> None:
-    stand_in(tmp_path, fails=("0000003.npz",))
+    plan(tmp_path, crash=[0])
 
-    failed = generate.generate(config)
-
-    assert failed == {3: "RuntimeError: no such material"}
-    assert len(list(config.output.glob("cam_*.txt"))) == 4
-
-
-def test_a_crash_is_survived(config: GenerateConfig, tmp_path: Path) -> None:
-    stand_in(tmp_path, crashes=("0000004.npz",))
-
-    failed = generate.generate(config)
-
-    assert list(failed) == [4]
-    assert "ended with status 3" in failed[4]
+    with maker_of(config) as maker:
+        assert maker.make(0).error == "it ended with status 3 (Error: out of ideas)"
+        assert maker.make(1) == Outcome(1)
 
 
-def test_a_renderer_that_never_works_ends_the_run(config: GenerateConfig, tmp_path: Path) -> None:
-    stand_in(tmp_path, crashes=tuple(f"{index:07d}.npz" for index in range(5)))
+def test_a_refused_scene_is_reported(config: GenerateConfig, tmp_path: Path) -> None:
+    plan(tmp_path, fail=[20])
 
-    with pytest.raises(RenderError, match="does this Python import bpy"):
-        generate.generate(config)
+    with maker_of(config) as maker:
+        assert maker.make(2).error == "RuntimeError: no such material"
 
 
-def test_ctrl_c_ends_the_workers_and_keeps_what_is_done(
+def test_a_blender_that_is_gone_ends_the_run(config: GenerateConfig, tmp_path: Path) -> None:
+    plan(tmp_path, crash=[0])
+
+    with maker_of(config) as maker:
+        plan(tmp_path, mute="License expired")
+        with pytest.raises(BlenderStartError, match="License expired"):
+            maker.make(0)
+
+
+def test_a_sample_that_is_rejected_every_time_fails_with_its_reasons(
+    config: GenerateConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(worker, "check", lambda *_: ["burnt 0.90"])
+
+    with maker_of(config) as maker:
+        outcome = maker.make(0)
+
+    assert outcome.rejected == ("burnt 0.90",) * 8
+    assert outcome.error == "rejected 8 times: burnt 0.90"
+    assert renders(tmp_path) == list(range(8))
+    assert not list(config.output.iterdir())
+
+
+def test_a_full_disk_ends_the_run_in_one_line_and_leaves_no_half(
     config: GenerateConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(_: object, seed: int) -> Scene:
-        if seed == 3:
-            raise KeyboardInterrupt
-        return scene(seed=seed)
-
-    monkeypatch.setattr(generate.SceneSampler, "sample", interrupted)
-
-    threads = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
-        generate.generate(config)
-
-    assert threading.active_count() == threads
-    assert config.missing() == [3, 4]
-
-
-def test_a_sample_that_cannot_be_written_ends_the_run(
-    config: GenerateConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full_disk(*_: object) -> None:
+    def full_disk(folder: Path, *_: object) -> None:
+        (folder / "rgb_0000000.png").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(generate, "write_sample", full_disk)
+    monkeypatch.setattr(worker, "write_sample", full_disk)
 
-    with pytest.raises(OSError, match="No space left on device"):
-        generate.generate(config)
+    with (
+        maker_of(config) as maker,
+        pytest.raises(GenerateError, match=r"cannot write sample 0: .*No space left on device"),
+    ):
+        maker.make(0)
+    assert not list(config.output.iterdir())
 
 
-def test_a_background_folder_without_photos_is_refused(
+def test_first_samples_that_all_fail_end_the_run() -> None:
+    report = Report()
+    report.add(Outcome(0, "no light"))
+    report.add(Outcome(1, "no light"))
+
+    with pytest.raises(GenerateError, match="the first 3 samples failed: no light"):
+        report.add(Outcome(2, "no light"))
+
+
+def test_a_folder_made_with_other_settings_is_refused(
+    finished: tuple[GenerateConfig, Report], tmp_path: Path
+) -> None:
+    config, _ = finished
+
+    with pytest.raises(GenerateError, match=r"other settings: seed was 0, is 3; width was 36, is "):
+        generate(replace(config, seed=3, width=40))
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "wall.png")
+    with pytest.raises(GenerateError, match=r"assets.backgrounds was null, is"):
+        generate(replace(config, backgrounds_dir=tmp_path / "photos"))
+
+
+def test_a_folder_with_samples_of_others_is_refused(config: GenerateConfig) -> None:
+    (config.output / "cam_0000000.txt").write_text("of the official data")
+
+    with pytest.raises(GenerateError, match=r"samples without generator\.json"):
+        generate(config)
+
+
+def test_wrong_inputs_are_refused_before_any_work(config: GenerateConfig, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "wrong.yaml").write_text("no.such.factor: 3")
+
+    with pytest.raises(ValueError, match="nowhere: no such folder"):
+        generate(replace(config, makehuman_dir=tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="no panoramas"):
+        generate(replace(config, hdri_dir=tmp_path / "empty"))
+    with pytest.raises(ValueError, match=r"expected \.jpg or \.png photos"):
+        generate(replace(config, backgrounds_dir=tmp_path / "empty"))
+    with pytest.raises(ValueError, match=r"no factor is called no\.such\.factor"):
+        generate(replace(config, factors=tmp_path / "wrong.yaml"))
+    assert not list(config.output.iterdir())
+
+
+def test_what_a_kill_left_is_removed_but_not_what_others_are_at(
+    finished: tuple[GenerateConfig, Report],
+) -> None:
+    config, _ = finished
+    ours, theirs = (config.output / f".partial-{index:07d}-ab" for index in (2, 9))
+    for folder in (ours, theirs):
+        folder.mkdir()
+        (folder / f"rgb_{folder.name[9:16]}.png").write_bytes(b"half")
+
+    generate(config)
+
+    assert not ours.exists()
+    assert theirs.exists()
+
+
+def test_ctrl_c_ends_the_workers_and_sums_up_what_is_done(
     config: GenerateConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=r"expected \.jpg or \.png photos"):
-        generate.generate(replace(config, backgrounds_dir=tmp_path / "hdri"))
+    plan(tmp_path, delay=0.2)
+
+    def interrupt(report: Report, outcome: Outcome | None) -> None:
+        if outcome is not None:
+            raise KeyboardInterrupt
+
+    report = generate(config, interrupt)
+
+    assert report.interrupted
+    assert report.made == 1
+    assert not multiprocessing.active_children()
+    assert (config.output / "index.parquet").is_file()
+    assert not list(config.output.glob(".partial-*"))
 
 
-def test_a_missing_blender_is_named() -> None:
-    with pytest.raises(RenderError, match="cannot start /no/such/blender"):
-        BlenderProcess("/no/such/blender")
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced(config: GenerateConfig, tmp_path: Path) -> None:
+    plan(tmp_path, delay=0.2)
+
+    def kill_first(report: Report, outcome: Outcome | None) -> None:
+        if report.made == 1 and outcome is not None:
+            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+
+    report = generate(config, kill_first)
+
+    assert report.failed == {}
+    assert complete_indices(config.output, foreground=True) == [0, 1, 2, 3, 4]
 
 
-def test_a_folder_without_panoramas_is_refused(tmp_path: Path) -> None:
-    config = GenerateConfig(tmp_path / "out", 1, "blender", tmp_path)
+RUN = """
+import sys
+from pathlib import Path
+from dataclasses import replace
+from david_hf.synthetic.production.generate import generate
+from david_hf.synthetic.production.config import GenerateConfig
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    generate(GenerateConfig(root / "out", 12, height=48, width=36, workers=2,
+        blender=str(root / "renderer"), hdri_dir=root / "hdri",
+        sampler_factory="unit.synthetic.stand_ins:make_sphere_sampler"))
+"""
 
-    with pytest.raises(ValueError, match="expected panoramas"):
-        generate.generate(config)
-    assert not (tmp_path / "out").exists()
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_process_and_no_half_sample(
+    config: GenerateConfig, tmp_path: Path
+) -> None:
+    plan(tmp_path, delay=0.3)
+    (tmp_path / "run.py").write_text(RUN)
+    tests = str(Path(__file__).parents[2])
+    run = subprocess.Popen(
+        [sys.executable, str(tmp_path / "run.py"), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": tests},
+    )
+    while len(renders(tmp_path)) < 4 and run.poll() is None:
+        time.sleep(0.05)
+
+    processes = _descendants(run.pid)
+    assert len(processes) >= 4  # two workers, two renderers
+    run.kill()
+    run.wait()
+
+    end = time.monotonic() + 10
+    while processes & _parents().keys() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not processes & _parents().keys()
+    complete = complete_indices(config.output, foreground=True)
+    assert 2 <= len(complete) < 12
+    assert len(list(config.output.glob("cam_*.txt"))) == len(complete)
+    plan(tmp_path)
+    assert generate(replace(config, count=12)).made == 12 - len(complete)
+    assert not list(config.output.glob(".partial-*"))
 
 
-def test_a_saved_scene_holds_no_pickles(tmp_path: Path) -> None:
-    mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]), np.zeros((3, 2)), np.array([[0, 1, 2]]))
-    part = Part("card", mesh, np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8))
-    strands = Strands(np.zeros((2, 3, 3), np.float32), np.zeros((6, 3), np.float32))
-    person: Scene = scene(parts=[part], strands=[strands])
+def _parents() -> dict[int, int]:
+    """Parents of all live processes."""
+    command = ["ps", "-eo", "pid=,ppid=,stat="]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in said.splitlines()]
+    return {int(pid): int(parent) for pid, parent, state in rows if state[0] != "Z"}
 
-    person.save(tmp_path / "scene.npz")
 
-    with np.load(tmp_path / "scene.npz", allow_pickle=False) as file:
-        header = json.loads(str(file["header"]))
-        assert file["part0/uv"].shape == (1, 3, 2)
-        assert file["strands0/points"].shape == (2, 3, 3)
-    assert header["kinds"] == ["card"]
-    assert header["camera"]["forward"] == [0.0, 1.0, 0.0]
+def _descendants(pid: int) -> set[int]:
+    parents, found = _parents(), {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def test_the_settings_of_a_folder_are_written_down(
+    finished: tuple[GenerateConfig, Report],
+) -> None:
+    settings = json.loads((finished[0].output / "generator.json").read_text())
+
+    assert settings["versions"]["blender"] == "9.9"
+    assert settings["lights"] == ["sky.exr"]
+    assert settings["assets"]["hdri"]["files"] == 1
+    assert "workers" not in settings

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from david_hf.synthetic.makehuman import MakeHumanFolder, find_file, read_garment
+from david_hf.synthetic.humans.makehuman import MakeHumanFolder, find_file, read_garment
 
 OBJ = """# a triangle and a quad
 v 0 0 0

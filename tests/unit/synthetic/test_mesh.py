@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from david_hf.synthetic.mesh import Mesh, cut_at_level_set, neighbour_mean, vertex_normals
+from david_hf.synthetic.mesh import (
+    Mesh,
+    cut_at_level_set,
+    neighbour_mean,
+    tessellate,
+    vertex_normals,
+)
 
 
 def plane(cells: int) -> Mesh:
@@ -67,3 +73,19 @@ def test_the_neighbour_mean_keeps_constants_and_smooths_spikes() -> None:
     spike[5] = 1
     assert (smooth @ spike)[5] == 0
     assert (smooth @ spike).max() < 0.5
+
+
+def test_a_tessellated_ball_is_rounder_and_keeps_its_vertices() -> None:
+    from unit.synthetic.heads import RADIUS, ball_head
+
+    head = ball_head()
+    mesh = Mesh(head.skin, head.faces, head.skin[:, :2], head.faces)
+
+    fine = tessellate(mesh)
+
+    assert len(fine.faces) == 4 * len(mesh.faces)
+    np.testing.assert_allclose(fine.vertices[: len(head.skin)], head.skin)
+    ends = head.skin[np.unique(np.sort(head.faces[:, :2]), axis=0)]
+    chord = RADIUS - np.linalg.norm(ends.mean(1), axis=1).mean()
+    lifted = np.abs(np.linalg.norm(fine.vertices[len(head.skin) :], axis=1) - RADIUS).mean()
+    assert lifted < 0.5 * chord

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from david_hf.synthetic.bodies import BodyModel, RestBody, skin
-from david_hf.synthetic.poses import ARMS, LEGS, WHOLE_BODY, LimbTarget, _two_bones, rotation
+from david_hf.synthetic.humans.bodies import BodyModel, RestBody, skin
+from david_hf.synthetic.humans.poses import ARMS, LEGS, WHOLE_BODY, LimbTarget, _two_bones, rotation
 
 BONES = ["upperarm01.L", "lowerarm01.L", "wrist.L"]
 REST = RestBody(

@@ -1,0 +1,199 @@
+"""Distributions of everything that is sampled, from YAML, and draws from them.
+
+The package's own distributions lie in `distributions/*.yaml`; a user's file replaces any of them by
+name. A name is a path such as `person.age`, its distribution one of
+
+    0.3, true, text                        always that
+    {uniform: [low, high]}                 also {loguniform: ...}
+    {integer: [low, high]}                 both included
+    {normal: [mean, sd, low, high]}        cut at low and high
+    {beta: [a, b, low, high]}              stretched to low..high
+    {chance: 0.4}                          true or false
+    {choice: {name: weight, ...}}          one name
+    {shares: {name: concentration, ...}}   Dirichlet: non-negative numbers that sum to 1
+    {mixture: [[weight, distribution], ...]}
+    {by: factor, of: {value: distribution, ...}}   depends on an earlier factor; `other` fits the rest
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+Tree = dict[str, Any]
+NUM_ARGUMENTS = {"uniform": 2, "loguniform": 2, "integer": 2, "normal": 4, "beta": 4, "chance": 1}
+STRUCTURES = ("choice", "shares", "mixture", "by")
+
+
+def load_distributions(path: Path | None = None) -> Tree:
+    """The package's distributions, with those of a user's YAML file in their place.
+
+    Args:
+        path: YAML file that holds any part of the tree, or None.
+
+    Raises:
+        ValueError: If the file is no YAML, names a factor that does not exist, or holds something
+            that is no distribution.
+    """
+    tree: Tree = {}
+    for file in sorted(
+        resources.files(__package__).joinpath("distributions").iterdir(), key=lambda f: f.name
+    ):
+        if file.name.endswith(".yaml"):
+            tree |= yaml.safe_load(file.read_text("utf-8"))
+    if path is not None:
+        try:
+            given = yaml.safe_load(path.read_text("utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: expected YAML: {' '.join(str(error).split())}") from error
+        _replace(tree, given, str(path), ())
+    for name, distribution in _leaves(tree, ()):
+        _check(distribution, name)
+    return tree
+
+
+def _is_distribution(node: Any) -> bool:
+    return not isinstance(node, dict) or any(
+        key in node for key in (*NUM_ARGUMENTS, *STRUCTURES)
+    )
+
+
+def _replace(tree: Tree, given: Any, source: str, above: tuple[str, ...]) -> None:
+    if not isinstance(given, dict):
+        raise ValueError(f"{source}: expected names with distributions, got {given!r}")
+    for name, value in given.items():
+        path = (*above, str(name))
+        if name not in tree:
+            raise ValueError(
+                f"{source}: no factor is called {'.'.join(path)}; here are {', '.join(tree)}"
+            )
+        if _is_distribution(tree[name]):
+            if not _is_distribution(value):
+                raise ValueError(f"{'.'.join(path)}: expected a distribution, got {value}")
+            tree[name] = value
+        else:
+            _replace(tree[name], value, source, path)
+
+
+def _leaves(tree: Tree, above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    for name, node in tree.items():
+        path = (*above, str(name))
+        if _is_distribution(node):
+            yield ".".join(path), node
+        else:
+            yield from _leaves(node, path)
+
+
+def _check(distribution: Any, name: str) -> None:
+    """Refuse what cannot be drawn from, before any night's work begins."""
+    if not isinstance(distribution, dict):
+        return
+    kind = next((key for key in distribution if key in (*NUM_ARGUMENTS, *STRUCTURES)), None)
+    if kind is None or set(distribution) - {kind, "of"}:
+        raise ValueError(f"{name}: expected a distribution, got {distribution}")
+    value = distribution[kind]
+    if kind in NUM_ARGUMENTS:
+        numbers = [value] if kind == "chance" else value
+        if not isinstance(numbers, list) or len(numbers) != NUM_ARGUMENTS[kind]:
+            raise ValueError(f"{name}: {kind} takes {NUM_ARGUMENTS[kind]} numbers, got {value}")
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise ValueError(f"{name}: {kind} takes numbers, got {value}")
+        if kind == "chance" and not 0 <= numbers[0] <= 1:
+            raise ValueError(f"{name}: a chance lies in 0..1, got {value}")
+        if kind != "chance" and numbers[-2] > numbers[-1]:
+            raise ValueError(f"{name}: low is above high: {value}")
+    elif kind in ("choice", "shares"):
+        weights = list(value.values()) if isinstance(value, dict) else []
+        if not weights or min(weights) < 0 or sum(weights) <= 0:
+            raise ValueError(f"{name}: {kind} takes names with weights >= 0, got {value}")
+    elif kind == "mixture":
+        for _, part in value:
+            _check(part, name)
+    else:
+        for case, part in distribution.get("of", {}).items():
+            _check(part, f"{name} of {case}")
+
+
+class Draws:
+    """Draws factors of one person or one scene and keeps them.
+
+    Args:
+        rng: Source of randomness.
+        tree: Distributions.
+        section: Top of the tree to draw from: "person", "scene", ...
+
+    Attributes:
+        drawn: Every factor drawn so far, by name.
+    """
+
+    def __init__(self, rng: np.random.Generator, tree: Tree, section: str) -> None:
+        self.rng = rng
+        self._section = tree[section]
+        self._name = section
+        self.drawn: dict[str, Any] = {}
+
+    def __call__(self, name: str) -> Any:
+        """Draw the factor `name`, a path within the section; once drawn it stays as it is.
+
+        Raises:
+            KeyError: If there is no such factor.
+        """
+        if name not in self.drawn:
+            node: Any = self._section
+            for key in name.split("."):
+                node = node[key]
+            self.drawn[name] = self._draw(node)
+        return self.drawn[name]
+
+    def has(self, name: str) -> bool:
+        """Whether the section has a factor or a group of factors of that name."""
+        node: Any = self._section
+        for key in name.split("."):
+            if not isinstance(node, Mapping) or key not in node:
+                return False
+            node = node[key]
+        return True
+
+    def put(self, name: str, value: Any) -> Any:
+        """Keep a factor that something else decided."""
+        self.drawn[name] = value
+        return value
+
+    def _draw(self, node: Any) -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        if "by" in node:
+            cases, given = node["of"], str(self(node["by"]))
+            return self._draw(cases[given] if given in cases else cases["other"])
+        if "mixture" in node:
+            weights = np.array([weight for weight, _ in node["mixture"]], float)
+            index = self.rng.choice(len(weights), p=weights / weights.sum())
+            return self._draw(node["mixture"][index][1])
+        if "choice" in node:
+            weights = np.array(list(node["choice"].values()), float)
+            index = self.rng.choice(len(weights), p=weights / weights.sum())
+            return list(node["choice"])[index]
+        if "shares" in node:
+            shares = self.rng.dirichlet(list(node["shares"].values()))
+            return {key: float(part) for key, part in zip(node["shares"], shares, strict=True)}
+        return self._draw_number(node)
+
+    def _draw_number(self, node: Mapping[str, Any]) -> float | int | bool:
+        (kind, values), rng = next(iter(node.items())), self.rng
+        if kind == "chance":
+            return bool(rng.random() < values)
+        if kind == "uniform":
+            return float(rng.uniform(*values))
+        if kind == "loguniform":
+            return float(math.exp(rng.uniform(math.log(values[0]), math.log(values[1]))))
+        if kind == "integer":
+            return int(rng.integers(values[0], values[1] + 1))
+        if kind == "normal":
+            mean, deviation, low, high = values
+            return float(np.clip(rng.normal(mean, deviation), low, high))
+        first, second, low, high = values
+        return float(low + (high - low) * rng.beta(first, second))

@@ -1,0 +1,1 @@
+"""People: bodies, faces, poses, clothes and hair, as meshes and strands."""

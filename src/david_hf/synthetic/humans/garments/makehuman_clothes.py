@@ -1,0 +1,78 @@
+"""Garments of a MakeHuman folder: fitted, posed and recoloured."""
+
+import numpy as np
+from PIL import Image
+
+from ...mesh import Mesh
+from ...scene import Part
+from ...textures import Texture, read_texture
+from ..bodies import skin
+from ..fabrics import MATERIALS, Fabric, colour_of, weave_fabric
+from ..makehuman import Garment, MakeHumanFolder
+from .parts import worn
+from .wardrobe import LEATHER, Wardrobe
+
+
+def wear_suit(wardrobe: Wardrobe, folder: MakeHumanFolder) -> bool:
+    """Put on a whole outfit of the folder; false if it holds none for this sex."""
+    suits = folder.of_kind("clothes", wardrobe.draws.drawn.get("sex", "male"))
+    if not suits:
+        return False
+    suit = suits[int(wardrobe.rng.integers(len(suits)))]
+    size = wardrobe.texture_size
+    texture = read_texture(suit.texture, size)[..., :3] if suit.texture else None
+    if texture is None:
+        fabric = wardrobe.fabric("top", "cotton")
+    else:
+        if wardrobe.rng.random() < 0.8:
+            texture = recolour(texture, wardrobe)
+        roughness, specular, scale, height, _ = MATERIALS["cotton"]
+        plain = weave_fabric(wardrobe.rng, "cotton", "plain", np.ones(3), np.ones(3), 64)
+        fabric = Fabric(texture, plain.surface)
+        del roughness, specular, scale, height
+    wardrobe.parts.append(_part(wardrobe, suit, fabric))
+    return True
+
+
+def wear_shoes(wardrobe: Wardrobe, folder: MakeHumanFolder) -> bool:
+    """Put on a pair of shoes of the folder; false if it holds none."""
+    pairs = folder.of_kind("clothes", "shoes")
+    if not pairs:
+        return False
+    pair = pairs[int(wardrobe.rng.integers(len(pairs)))]
+    if pair.texture:
+        texture = recolour(read_texture(pair.texture, 512)[..., :3], wardrobe)
+    else:
+        colour = colour_of(wardrobe.draws("shoes.tone"), wardrobe.rng)
+        texture = weave_fabric(wardrobe.rng, "leather", "plain", colour, colour, 256).texture
+    wardrobe.parts.append(_part(wardrobe, pair, Fabric(texture, LEATHER)))
+    return True
+
+
+def recolour(texture: Texture, wardrobe: Wardrobe) -> Texture:
+    """Turn the hue, draw saturation and brightness anew; half of the results are dark."""
+    rng = wardrobe.rng
+    hsv = np.asarray(Image.fromarray(texture).convert("HSV")).astype(np.float64)
+    hsv[..., 0] = (hsv[..., 0] + rng.integers(0, 256)) % 256
+    dark = rng.random() < 0.5
+    saturation = rng.uniform(0.0, 0.4) if dark else rng.uniform(0.1, 1.1)
+    gamma = rng.uniform(1.3, 2.6) if dark else rng.uniform(0.6, 1.4)
+    hsv[..., 1] *= saturation
+    hsv[..., 2] = 255 * (hsv[..., 2] / 255) ** gamma
+    picture = Image.fromarray(np.clip(hsv, 0, 255).astype(np.uint8), "HSV")
+    return np.asarray(picture.convert("RGB"))
+
+
+def _part(wardrobe: Wardrobe, garment: Garment, fabric: Fabric) -> Part:
+    """Fit at rest, then skin with the base mesh's weights at the binding."""
+    fit = wardrobe.fit
+    weights = fit.model.skin_weights[garment.base_index] * garment.base_weight[..., None]
+    weights = weights.sum(1)
+    weights = weights / weights.sum(1, keepdims=True)
+    points = skin(garment.fit(fit.rest), weights, fit.body.transforms)
+    covered = np.array(sorted(garment.hides), int)
+    fit.hides[covered] = True
+    reach = 0.012 * fit.body.normals[covered]
+    fit.outer[covered] = fit.outer[covered] + reach
+    wardrobe.names.append(garment.name)
+    return worn(garment.name, Mesh(points, garment.mesh.faces, garment.mesh.uv, garment.mesh.uv_faces), fabric)

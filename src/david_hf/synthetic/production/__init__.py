@@ -1,0 +1,1 @@
+"""Many samples: workers, resumption, quality control, index and summary sheet."""

@@ -1,0 +1,140 @@
+"""Generate a data set: resume it, share it out to workers, and sum it up.
+
+Sample `i` depends on the seed and on `i` alone, so an interrupted run continues where it stopped
+and machines can share the work by index.
+"""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from david_hf.data.composition import find_photos
+from david_hf.synthetic.factors import load_distributions
+from david_hf.synthetic.rendering.blender import BlenderProcess, find_blender
+
+from .config import GenerateConfig, GenerateError, Recipe, find_panoramas, num_cores
+from .contact_sheet import write_contact_sheet
+from .folder import claim, complete_indices, missing_indices, remove_partial, settings_of, versions
+from .index import write_index
+from .on_ray import make_on_ray
+from .processes import make_locally
+from .worker import Outcome
+
+MAX_FIRST_FAILURES = 3  # without a single success: every sample would fail
+
+
+@dataclass
+class Report:
+    """How a run went.
+
+    Attributes:
+        missing: Samples that were missing when it began.
+        made: Samples made.
+        failed: Reasons by index of those that could not be made.
+        rejected: How often scenes were rejected, by reason.
+        seconds: Duration of the making.
+        interrupted: Whether Ctrl-C ended it.
+    """
+
+    missing: int = 0
+    made: int = 0
+    failed: dict[int, str] = field(default_factory=dict)
+    rejected: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def per_hour(self) -> float:
+        """Samples made per hour."""
+        return self.made / max(self.seconds, 1e-9) * 3600
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome.
+
+        Raises:
+            GenerateError: If the first samples all failed.
+        """
+        # The first word is the kind of reason, the rest what was found.
+        self.rejected.update(reason.split()[0] for reason in outcome.rejected)
+        if outcome.error is None:
+            self.made += 1
+            return
+        self.failed[outcome.index] = outcome.error
+        if not self.made and len(self.failed) >= MAX_FIRST_FAILURES:
+            raise GenerateError(f"the first {len(self.failed)} samples failed: {outcome.error}")
+
+
+def prepare(config: GenerateConfig) -> Recipe:
+    """Resolve a configuration, and refuse before the work what cannot work.
+
+    Raises:
+        ValueError: If an input is missing or wrong.
+        RenderError: If there is no Blender.
+    """
+    config.check()
+    tree = load_distributions(config.factors)
+    if config.backgrounds_dir is not None:
+        find_photos(config.backgrounds_dir)
+    with BlenderProcess(find_blender(config.blender)) as blender:
+        lights = tuple(find_panoramas(config.hdri_dir, blender.panoramas))
+        found = versions(blender.version)
+    threads = 1
+    if config.workers is not None and config.ray_address is None:
+        threads = max(1, num_cores() // config.workers)
+    return Recipe(config, tree, lights, found, threads)
+
+
+def generate(
+    config: GenerateConfig,
+    on_progress: Callable[[Report, Outcome | None], None] = lambda report, outcome: None,
+) -> Report:
+    """Make all missing samples, then write `index.parquet` and `contact_sheet.jpg`.
+
+    Args:
+        config: What to make.
+        on_progress: Called at the start, with None, and with each outcome.
+
+    Returns:
+        How it went; Ctrl-C ends a run early, not with an exception.
+
+    Raises:
+        ValueError: If an input is missing or wrong.
+        RenderError: If there is no Blender.
+        GenerateError: If the folder was made with other settings, or a worker cannot go on.
+        OSError: If the folder cannot be written.
+    """
+    recipe = prepare(config)
+    claim(config.output, settings_of(recipe))
+    remove_partial(config)
+    missing = missing_indices(config)
+    report = Report(missing=len(missing))
+    on_progress(report, None)
+    if not missing:
+        return report
+    begun = time.monotonic()
+
+    def note(outcome: Outcome) -> None:
+        report.seconds = time.monotonic() - begun
+        report.add(outcome)
+        on_progress(report, outcome)
+
+    make = make_locally if config.ray_address is None else make_on_ray
+    try:
+        make(recipe, missing, note)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    finally:
+        report.seconds = time.monotonic() - begun
+        with contextlib.suppress(GenerateError):  # what ended the run is told already
+            sum_up(config)
+    return report
+
+
+def sum_up(config: GenerateConfig) -> None:
+    """Write the index and the contact sheet of what is complete."""
+    remove_partial(config)
+    if complete_indices(config.output, config.foreground):
+        write_index(config.output)
+        write_contact_sheet(config.output, config.output / "contact_sheet.jpg")

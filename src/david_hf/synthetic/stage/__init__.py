@@ -1,0 +1,1 @@
+"""What surrounds people: cameras, light, rooms, furniture and things held in hands."""

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from david_hf.synthetic.factors import Draws, load_distributions
+
+TREE = {
+    "person": {
+        "sex": {"choice": {"male": 1, "female": 3}},
+        "age": {"uniform": [20, 30]},
+        "size": {"by": "sex", "of": {"male": {"normal": [10, 50, 9, 11]}, "other": 1}},
+        "mix": {"shares": {"a": 1, "b": 1, "c": 1}},
+        "number": {"integer": [2, 4]},
+        "either": {"mixture": [[0, {"uniform": [5, 6]}], [1, {"beta": [1, 1, -2, -1]}]]},
+        "far": {"loguniform": [1, 100]},
+        "hair": {"dyed": {"chance": 0.0}},
+    }
+}
+
+
+def draws(seed: int = 0) -> Draws:
+    return Draws(np.random.default_rng(seed), TREE, "person")
+
+
+def test_choices_follow_their_weights() -> None:
+    women = np.mean([draws(seed)("sex") == "female" for seed in range(400)])
+
+    assert women == pytest.approx(0.75, abs=0.08)
+
+
+def test_every_kind_keeps_its_range() -> None:
+    for seed in range(60):
+        person = draws(seed)
+        assert 20 <= person("age") <= 30
+        assert person("number") in (2, 3, 4)
+        assert -2 <= person("either") <= -1
+        assert 1 <= person("far") <= 100
+        assert person("hair.dyed") is False
+        assert sum(person("mix").values()) == pytest.approx(1)
+        size = person("size")
+        assert 9 <= size <= 11 if person("sex") == "male" else size == 1
+
+
+def test_what_was_drawn_is_kept_with_what_it_depends_on() -> None:
+    person = draws()
+
+    size = person("size")
+
+    assert person("size") == size
+    assert set(person.drawn) == {"size", "sex"}
+
+
+def test_a_decision_made_elsewhere_decides_what_depends_on_it() -> None:
+    person = draws()
+    person.put("sex", "female")
+
+    assert person("size") == 1
+
+
+def test_a_factor_that_does_not_exist_is_an_error() -> None:
+    assert draws().has("hair.dyed") and not draws().has("hair.length")
+    with pytest.raises(KeyError):
+        draws()("hair.length")
+
+
+def test_a_users_file_replaces_single_distributions(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("person:\n  sex: {choice: {female: 1}}\n")
+
+    tree = load_distributions(tmp_path / "mine.yaml")
+
+    assert tree["person"]["sex"] == {"choice": {"female": 1}}
+    assert tree["person"]["age"] == load_distributions()["person"]["age"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("person: {colour: 1}", "no factor is called person.colour"),
+        ("people: {sex: 1}", "no factor is called people"),
+        ("person: {sex: {choice: {}}}", "person.sex: choice takes names with weights"),
+        ("person: {height: {uniform: [1]}}", "person.height: uniform takes 2 numbers"),
+        ("person: {height: {uniform: [2, 1]}}", "low is above high"),
+        ("person: {makeup: {chance: 3}}", "a chance lies in 0..1"),
+        ("person: {height: {gauss: [2, 1]}}", "person.height: expected a distribution"),
+        ("person: 3", "expected names with distributions"),
+        ("person: [", "expected YAML"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+
+    with pytest.raises(ValueError, match=message) as caught:
+        load_distributions(tmp_path / "mine.yaml")
+
+    assert "\n" not in str(caught.value)
