@@ -89,7 +89,7 @@ def synthesize(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Panoramas (.exr, .hdr) for the light, besides Blender's own.",
+            help="Panoramas (.exr) for the light, besides Blender's own.",
             rich_help_panel=ASSETS,
         ),
     ] = None,

@@ -12,7 +12,7 @@ name. A name is a path such as `person.age`, its distribution one of
     {choice: {name: weight, ...}}          one name
     {shares: {name: concentration, ...}}   Dirichlet: non-negative numbers that sum to 1
     {mixture: [[weight, distribution], ...]}
-    {by: factor, of: {value: distribution, ...}}   depends on an earlier factor; `other` fits the rest
+    {by: factor, of: {value: distribution, ...}}   depends on another; `other` fits the rest
 """
 
 import math
@@ -57,9 +57,7 @@ def load_distributions(path: Path | None = None) -> Tree:
 
 
 def _is_distribution(node: Any) -> bool:
-    return not isinstance(node, dict) or any(
-        key in node for key in (*NUM_ARGUMENTS, *STRUCTURES)
-    )
+    return not isinstance(node, dict) or any(key in node for key in (*NUM_ARGUMENTS, *STRUCTURES))
 
 
 def _replace(tree: Tree, given: Any, source: str, above: tuple[str, ...]) -> None:
@@ -97,15 +95,7 @@ def _check(distribution: Any, name: str) -> None:
         raise ValueError(f"{name}: expected a distribution, got {distribution}")
     value = distribution[kind]
     if kind in NUM_ARGUMENTS:
-        numbers = [value] if kind == "chance" else value
-        if not isinstance(numbers, list) or len(numbers) != NUM_ARGUMENTS[kind]:
-            raise ValueError(f"{name}: {kind} takes {NUM_ARGUMENTS[kind]} numbers, got {value}")
-        if not all(isinstance(number, int | float) for number in numbers):
-            raise ValueError(f"{name}: {kind} takes numbers, got {value}")
-        if kind == "chance" and not 0 <= numbers[0] <= 1:
-            raise ValueError(f"{name}: a chance lies in 0..1, got {value}")
-        if kind != "chance" and numbers[-2] > numbers[-1]:
-            raise ValueError(f"{name}: low is above high: {value}")
+        _check_numbers(kind, value, name)
     elif kind in ("choice", "shares"):
         weights = list(value.values()) if isinstance(value, dict) else []
         if not weights or min(weights) < 0 or sum(weights) <= 0:
@@ -116,6 +106,18 @@ def _check(distribution: Any, name: str) -> None:
     else:
         for case, part in distribution.get("of", {}).items():
             _check(part, f"{name} of {case}")
+
+
+def _check_numbers(kind: str, value: Any, name: str) -> None:
+    numbers = [value] if kind == "chance" else value
+    if not isinstance(numbers, list) or len(numbers) != NUM_ARGUMENTS[kind]:
+        raise ValueError(f"{name}: {kind} takes {NUM_ARGUMENTS[kind]} numbers, got {value}")
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError(f"{name}: {kind} takes numbers, got {value}")
+    if kind == "chance" and not 0 <= numbers[0] <= 1:
+        raise ValueError(f"{name}: a chance lies in 0..1, got {value}")
+    if kind != "chance" and numbers[-2] > numbers[-1]:
+        raise ValueError(f"{name}: low is above high: {value}")
 
 
 class Draws:

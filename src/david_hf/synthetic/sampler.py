@@ -15,10 +15,11 @@ from .mesh import FloatArray
 from .scene import Light, Part, Scene
 from .stage.camera_rig import Camera, direction_from, frame_points
 from .stage.furniture import seat, table
+from .stage.grounds import ground
 from .stage.lights import sample_light
 from .stage.props import occluder, prop
 from .stage.rooms import build_room
-from .stage.supports import wall_behind
+from .stage.supports import step_below, wall_behind
 
 CATEGORIES = ("face", "upper_body", "full_body")
 DETAIL = {"face": 1.0, "upper_body": 0.6, "full_body": 0.35}  # share of the hair strands
@@ -83,21 +84,21 @@ class SceneSampler:
         draws.put("people", len(people))
         stage = self._draws(numbers, "stage")
         parts = [part for person in people for part in person.parts]
-        parts += self._things(stage, people)
+        things = self._things(stage, people)
         in_front = _occluder(stage, people[0], camera) if draws("occluder") else []
         draws.put("occluded", bool(in_front))
-        parts += in_front
-        light, more, is_dark = self._surroundings(draws, stage, people, camera)
-        first = people[0]
+        things += in_front
+        light, more, is_dark = self._surroundings(draws, stage, people, camera, things)
+        first, before_photo = people[0], draws("backdrop") == "photo"
         return Scene(
             seed=int(np.random.default_rng([*numbers, 9]).integers(2**31)),
             camera=camera,
-            parts=parts + more,
+            parts=parts + things + more,
             strands=[group for person in people for group in person.strands],
             light=light,
             faces=[person.face for person in people],
             backdrop=draws("backdrop"),
-            ground=draws("backdrop") != "room" and _sees_floor(camera, first),
+            ground=before_photo and _sees_floor(camera, first),
             factors={
                 **draws.drawn,
                 "night": is_dark,
@@ -163,6 +164,8 @@ class SceneSampler:
                     own += [p.moved(np.eye(3), floor) for p in table(stage, float(at[2]))]
                 elif pose.support == "wall":
                     own += wall_behind(stage, at)
+                elif pose.support == "feet":
+                    own += step_below(stage, at)
             for side, kind in pose.holds.items():
                 axes, origin = grip_frame(self.studio.model, pose.body, side)
                 own += [
@@ -173,17 +176,20 @@ class SceneSampler:
         return made
 
     def _surroundings(
-        self, draws: Draws, stage: Draws, people: list[Person], camera: Camera
+        self, draws: Draws, stage: Draws, people: list[Person], camera: Camera, things: list[Part]
     ) -> tuple[Light, list[Part], bool]:
-        """The light, the parts of a room if there is one, and whether it is dark."""
+        """The light, a room or the ground if there is one, and whether it is dark."""
         if draws("backdrop") == "room":
             circles = [(*person.placed[1][:2], person.radius) for person in people]
-            room = build_room(stage, circles, camera)
+            room = build_room(stage, circles, camera, standing=things)
             light = Light(self.lights[0], 0.0, room.panorama_gain, tuple(room.lamps))
             return light, list(room.parts), stage("room.light") in DARK
         face = people[0].face
         light = sample_light(stage, self.lights, face.position, face.facing, camera)
-        return light, [], stage("light.setup") == "night"
+        below = []
+        if draws("backdrop") == "panorama" and _sees_floor(camera, people[0]):
+            below = ground(stage.rng, draws("ground"))
+        return light, below, stage("light.setup") == "night"
 
 
 def _beside(rng: np.random.Generator, person: Person, others: list[Person]) -> Person:
@@ -208,7 +214,7 @@ def _apart(place: FloatArray, person: Person, other: Person) -> bool:
 
 def _is_clear(other: Person, first: Person, camera: Camera) -> bool:
     """Whether a companion neither stands in the lens nor hides the first person."""
-    depth = float(((other.head.mean(0) - camera.position) @ camera.forward))
+    depth = float((other.head.mean(0) - camera.position) @ camera.forward)
     own = float((first.head.mean(0) - camera.position) @ camera.forward)
     apart = np.linalg.norm((other.placed[1] - camera.position)[:2])
     return depth > 0.75 * own and float(apart) > other.radius + 0.3
@@ -237,4 +243,3 @@ def _sees_floor(camera: Camera, person: Person) -> bool:
     feet = person.body[person.body[:, 2] < person.body[:, 2].min() + 0.05].mean(0)
     (at,), (depth,) = camera.project(feet)
     return bool(depth > 0 and -20 < at[0] < camera.width + 20 and at[1] < camera.height + 10)
-

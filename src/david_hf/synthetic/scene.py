@@ -218,9 +218,7 @@ class Scene:
                 {"name": part.name, "is_human": part.is_human, **asdict(part.surface)}
                 for part in self.parts
             ],
-            "strands": [
-                {"radius": group.radius, **asdict(group.colour)} for group in self.strands
-            ],
+            "strands": [{"radius": group.radius, **asdict(group.colour)} for group in self.strands],
             "light": asdict(self.light),
             "is_room": self.backdrop == "room",
             "ground": self.ground,

@@ -214,6 +214,8 @@ def revolve(profile: ArrayLike, sides: int = 20, crease_deg: float = 40.0) -> Me
         run = np.cumsum([0.0, *np.hypot(np.diff(radius), np.diff(height))])
         u = np.linspace(0, 2 * np.pi * float(radius.max()), sides + 1)
         uv = np.stack(np.meshgrid(u, run), -1).reshape(-1, 2)
+        if np.ptp(height) == 0:  # a flat disc or ring
+            uv = points[:, [*range(sides), 0], :2].reshape(-1, 2)
         pieces.append(Mesh(points.reshape(-1, 3), faces, uv, uv_faces))
     return join(pieces)
 

@@ -183,6 +183,30 @@ def test_a_full_disk_ends_the_run_in_one_line_and_leaves_no_half(
     assert not list(config.output.iterdir())
 
 
+def test_one_process_at_a_time_loads_anny_until_its_cache_is_built(
+    config: GenerateConfig, tmp_path: Path
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    cache = tmp_path / "anny"
+    config = replace(config, anny_cache_dir=cache)
+
+    def is_locked() -> bool:
+        with (cache / ".david-lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    with contextlib.suppress(ValueError), worker.first_alone(config):
+        assert is_locked()
+        raise ValueError("the build fails")
+    with worker.first_alone(config):
+        assert is_locked()
+    with worker.first_alone(config):
+        assert not is_locked()
+
+
 def test_first_samples_that_all_fail_end_the_run() -> None:
     report = Report()
     report.add(Outcome(0, "no light"))
@@ -277,9 +301,8 @@ def test_a_killed_worker_is_replaced(config: GenerateConfig, tmp_path: Path) -> 
 RUN = """
 import sys
 from pathlib import Path
-from dataclasses import replace
-from david_hf.synthetic.production.generate import generate
 from david_hf.synthetic.production.config import GenerateConfig
+from david_hf.synthetic.production.generate import generate
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     generate(GenerateConfig(root / "out", 12, height=48, width=36, workers=2,

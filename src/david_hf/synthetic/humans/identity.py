@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..factors import Draws
+from david_hf.synthetic.factors import Draws
+
 from .bodies import BodyModel, Identity
 
 ANCESTRIES = ("african", "asian", "caucasian")
@@ -54,7 +55,7 @@ def _face(draws: Draws, model: BodyModel) -> dict[str, float]:
         if any(label.startswith(region) or f"-{region}" in label for region in FACE_REGIONS)
     ]
     return {
-        label: float(np.clip(rng.normal(0, strength), -0.6, 0.6))
+        label: float(np.clip(rng.normal(0, strength), -0.45, 0.45))
         for label in of_face
         if rng.random() < share
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..mesh import FloatArray, IntArray, Mesh
+from david_hf.synthetic.mesh import FloatArray, IntArray, Mesh
 
 
 @dataclass

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from david_hf.data.colour import srgb_to_linear
+from david_hf.synthetic import textures
+from david_hf.synthetic.factors import Draws, Tree
+from david_hf.synthetic.mesh import FloatArray, Mesh, tessellate
+from david_hf.synthetic.scene import Face, Part, Strands, Surface
 
-from .. import textures
-from ..factors import Draws, Tree
-from ..mesh import FloatArray, Mesh, tessellate
-from ..scene import Face, Part, Strands, Surface
 from .bodies import BodyModel, PosedBody
 from .eyes import eye_parts
 from .garments import Outfit, dress
@@ -143,7 +143,9 @@ def make_person(studio: Studio, seed: list[int], category: str, detail: float) -
         pose=pose,
         shift=shift,
         face=_face(model, pose.body, texture, shift),
-        **_framing(model, pose.body, hair.strands[:1], shift),
+        head=_head_points(model, pose.body, hair.strands[:1], shift),
+        chest=pose.body.vertices[model.vertices_of(list(CHEST))] + shift,
+        body=pose.body.vertices[model.surface_vertices] + shift,
         factors={
             f"{section}.{name}": value
             for section, drawn in draws.items()
@@ -163,8 +165,9 @@ def _skin(
 ) -> Part:
     """The skin that clothes leave free, finer where the camera is near."""
     surface = model.surface
-    covered = np.isin(surface.faces, outfit.hides).all(axis=1)
-    seen = surface.select(~covered)
+    is_bare = np.ones(len(body.vertices), bool)
+    is_bare[outfit.hides] = False
+    seen = surface.select(np.asarray(np.any(is_bare[surface.faces], axis=1)))
     mesh = Mesh(body.vertices, seen.faces, seen.uv, seen.uv_faces)
     if category != "full_body":
         mesh = tessellate(mesh)
@@ -184,9 +187,7 @@ def _mouth(model: BodyModel, body: PosedBody) -> Iterator[Part]:
         yield Part(name, mesh, textures.flat(colour), look, is_human=True)
 
 
-def _face(
-    model: BodyModel, body: PosedBody, texture: textures.Texture, shift: FloatArray
-) -> Face:
+def _face(model: BodyModel, body: PosedBody, texture: textures.Texture, shift: FloatArray) -> Face:
     """Where the face is; its albedo is that of the whole skin."""
     head = body.transforms[model.bone("head")]
     joints = np.concatenate([body.rest.joints, np.ones((len(body.rest.joints), 1))], 1)
@@ -197,19 +198,14 @@ def _face(
     return Face(posed + front + shift, head[:3, :3] @ [0, -1.0, 0], albedo)
 
 
-def _framing(
+def _head_points(
     model: BodyModel, body: PosedBody, hair: list[Strands], shift: FloatArray
-) -> dict[str, FloatArray]:
-    """Points that cameras frame: head with hair, chest, all."""
+) -> FloatArray:
+    """Points (N, 3) of the head and of the hair above the chin."""
     on_head = model.vertices_of(["head"])
     above = body.rest.vertices[on_head, 2] > body.rest.joints[model.bone("neck03"), 2]
     head = body.vertices[on_head[above]]
     if hair:
         tips = hair[0].points[::50].reshape(-1, 3)
         head = np.concatenate([head, tips[tips[:, 2] > head[:, 2].min() - 0.02]])
-    chest = body.vertices[model.vertices_of([name for name in CHEST])]
-    return {
-        "head": head + shift,
-        "chest": chest + shift,
-        "body": body.vertices[model.surface_vertices] + shift,
-    }
+    return head + shift

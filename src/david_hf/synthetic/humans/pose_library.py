@@ -67,8 +67,8 @@ class LegTarget:
         start: "floor" or "hip".
         toe_out: Turn of the toes outwards, degrees.
         heel: Lift of the heel, degrees; toes up is negative.
-        extension: Share of the leg's length that a carrying leg is stretched to; None: it
-            bends as the other leg asks.
+        extension: Share of its length that a carrying leg is stretched to at most where the
+            legs say how high the body stands; None: all of it.
         planted: Whether the foot carries.
         touch: Landmark that the ankle comes to, or None.
         of: "own" or "other" side of the landmark.

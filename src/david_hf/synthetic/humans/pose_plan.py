@@ -47,7 +47,10 @@ def draw_plan(draws: Draws, library: PoseLibrary) -> tuple[PoseEntry, PosePlan, 
     scale, rng = draws("jitter"), draws.rng
     plan = PosePlan(
         arms={s: _jitter_arm(rng, a, scale) for s, a in zip(sides, blended.arms, strict=True)},
-        legs={s: _jitter_leg(rng, a, scale) for s, a in zip(sides, blended.legs, strict=True)},
+        legs={
+            side: _jitter_leg(rng, library, leg, scale)
+            for side, leg in zip(sides, blended.legs, strict=True)
+        },
         hands=hands,
         angles=_angles(draws, library, blended, side_sign(first)),
         height=blended.height,
@@ -170,7 +173,9 @@ def _jitter_arm(rng: np.random.Generator, arm: ArmTarget, scale: float) -> ArmTa
     )
 
 
-def _jitter_leg(rng: np.random.Generator, leg: LegTarget, scale: float) -> LegTarget:
+def _jitter_leg(
+    rng: np.random.Generator, library: PoseLibrary, leg: LegTarget, scale: float
+) -> LegTarget:
     """Feet vary by 2 cm, knees and toes by a few degrees; what stands on the floor stays there."""
     foot = leg.foot
     if foot is not None:
@@ -180,7 +185,7 @@ def _jitter_leg(rng: np.random.Generator, leg: LegTarget, scale: float) -> LegTa
         leg,
         foot=foot,
         knee=_jitter(rng, leg.knee, 0.06 * scale),
-        toe_out=float(np.clip(leg.toe_out + rng.normal(0, 4 * scale), -10, 50)),
+        toe_out=library.clamp("toe_out", leg.toe_out + rng.normal(0, 4 * scale)),
     )
 
 

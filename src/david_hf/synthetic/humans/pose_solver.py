@@ -11,6 +11,7 @@ from david_hf.synthetic.mesh import FloatArray, normalize, vertex_normals
 from .bodies import BodyModel, RestBody
 from .hands import finger_rotations
 from .kinematics import (
+    FARTHEST,
     ArmLimits,
     Figure,
     HandGoal,
@@ -132,12 +133,12 @@ class PoseSolver:
             return self._hips(figure) - plan.height * self.leg_length
         floors = []
         for side, leg in plan.legs.items():
-            if leg.planted and leg.extension is not None:
-                assert leg.foot is not None
+            if leg.planted:
+                stretch = (leg.extension or FARTHEST) * self.leg_length
                 hip = figure.joint(f"upperleg01.{side}")
-                ankle = self._ankle(figure, side, leg, 0.0)
-                drop = (leg.extension * self.leg_length) ** 2 - np.square((hip - ankle)[:2]).sum()
-                floors.append(hip[2] - np.sqrt(max(drop, 0.0)) - ankle[2])
+                offset = hip - self._ankle(figure, side, leg, 0.0)
+                drop = np.sqrt(max(stretch**2 - np.square(offset[:2]).sum(), 0.0))
+                floors.append(offset[2] - drop)
         return float(max(floors))
 
     def _pose_legs(self, figure: Figure, plan: PosePlan, floor: float, pushes: Pushes) -> None:
@@ -209,7 +210,7 @@ class PoseSolver:
             forward -= 25 * np.clip(-ahead, 0, 0.6)
         elif target.touch is not None and self._is_on(target, HEAD_BONES):
             raised += 12
-        sign = side_sign(side)
+        raised, sign = self.library.clamp("shrug", raised), side_sign(side)
         for bone, share in (("clavicle", 0.65), ("shoulder01", 0.35)):
             turn = rotation("yz", -sign * raised * share, -sign * forward * share)
             figure.rotate({f"{bone}.{side}": turn})

@@ -22,6 +22,10 @@ MAX_REPAIRS = 6
 PLAIN_POSE = "standing"
 # A hand that holds the other one or its arm may press in so far, in metres.
 HOLDING_TOLERANCE = 0.016
+# Who leans with a shoulder is turned so that the wall is behind, at +y, as for all others.
+TO_WALL_DEG = 65
+LOWER_BODY = ("spine", "root", "pelvis", "upperleg", "lowerleg", "foot", "toe")
+TRUNK = ("spine", "root", "pelvis", "clavicle", "shoulder", "upperarm")
 LIMBS = {
     "arm": ("upperarm", "lowerarm", "wrist", "metacarpal", "finger"),
     "upper_arm": ("upperarm",),
@@ -37,8 +41,9 @@ class Pose:
         name: Entry of the library.
         body: Stands on the floor z = 0, the root of its pelvis at x = y = 0.
         support: "feet", "seat", "floor", "wall" or "table".
-        contact: World point (3,) where seat, floor, wall or table touches the body. On feet it is
-            None, or the point below a raised foot that needs a step.
+        contact: World point (3,) where what supports the body touches it: the top of the seat, the
+            floor, the wall (a plane behind, at its y), the near edge of the table, or None on
+            feet, unless a raised foot needs a step: then the point under its sole.
         holds: Kind of prop by side "L" or "R"; empty hands are left out.
     """
 
@@ -52,9 +57,9 @@ class Pose:
 def sample_pose(draws: Draws, model: BodyModel, rest: RestBody, close_up: bool) -> Pose:
     """Draw a pose in which no limb enters the body by more than `contact.TOLERANCE`.
 
-    Hands that hold each other may enter each other by `HOLDING_TOLERANCE`. Limbs
-    that do are pushed out; a pose that cannot be repaired is drawn again, and in the end
-    the body stands plainly. The factors `repairs` and `redraws` tell what was necessary.
+    A hand that holds the other one may press in by `HOLDING_TOLERANCE`. Limbs that enter more are
+    pushed out; a pose that cannot be repaired is drawn again, and in the end the body stands
+    plainly. The factors `repairs` and `redraws` tell what was necessary.
 
     Args:
         draws: Of the section "pose".
@@ -76,8 +81,10 @@ def sample_pose(draws: Draws, model: BodyModel, rest: RestBody, close_up: bool) 
         body, fits = _fit(draws, solver, plan)
         if fits:
             break
-    body = stand_on_floor(model, aim_eyes(model, body, *_gaze(draws, model, body)))
     first = "R" if draws("mirrored") else "L"
+    if entry.wall == "side":
+        body = turned(body, side_sign(first) * TO_WALL_DEG)
+    body = stand_on_floor(model, aim_eyes(model, body, *_gaze(draws, model, body)))
     contact = support_point(solver, body, entry, first)
     return Pose(draws("name"), body, entry.support, contact, holds)
 
@@ -92,8 +99,8 @@ def _fit(draws: Draws, solver: PoseSolver, plan: PosePlan) -> tuple[PosedBody, b
         if all(contact.depth <= _tolerance(plan, contact) for contact in contacts):
             return body, True
         for contact in contacts:
-            if contact.depth > 0.5 * TOLERANCE and not _is_followed(plan, contact):
-                _push(pushes, contact)
+            if contact.depth > 0.5 * TOLERANCE:
+                _push(pushes, _of_follower(contact) if _is_followed(plan, contact) else contact)
     return body, False
 
 
@@ -108,6 +115,11 @@ def _is_followed(plan: PosePlan, contact: Contact) -> bool:
     other = OTHER[contact.side]
     is_limb = contact.entered.startswith(LIMBS[contact.limb])
     return limbs[other].of == "other" and is_limb and contact.entered.endswith(f".{other}")
+
+
+def _of_follower(contact: Contact) -> Contact:
+    """The same contact, seen from the limb that was entered."""
+    return replace(contact, side=OTHER[contact.side], push=-contact.push)
 
 
 def _push(pushes: Pushes, contact: Contact) -> None:
@@ -149,11 +161,11 @@ def support_point(
         place = _underside(body.vertices[solver.buttocks])
         return place if entry.support == "seat" else place * [1, 1, 0]
     if entry.support == "wall":
-        return _wall_point(solver.model, body, first if entry.wall == "side" else None)
+        return _wall_point(solver.model, body)
     if entry.support == "table":
         palms = [s for s, arm in zip(sides, entry.arms, strict=True) if arm.ground == "table"]
-        points = body.vertices[[solver.library.landmark("palm", side) for side in palms]]
-        return np.array([*points.mean(0)[:2], points[:, 2].min()])
+        landmarks = [solver.library.landmark("palm", side) for side in palms]
+        return _table_edge(solver.model, body, body.vertices[landmarks])
     for side, leg in zip(sides, entry.legs, strict=True):
         if leg.step:
             return _underside(body.vertices[solver.model.vertices_of([f"foot.{side}"])])
@@ -166,13 +178,31 @@ def _underside(vertices: FloatArray) -> FloatArray:
     return np.array([*vertices[vertices[:, 2] < height + 0.015].mean(0)[:2], height])
 
 
-def _wall_point(model: BodyModel, body: PosedBody, side: str | None) -> FloatArray:
-    """Outermost point (3,) of the upper arm of a side, or of the back."""
-    if side is None:
-        back = body.vertices[model.vertices_of([f"spine0{k}" for k in range(1, 6)])]
-        return np.asarray(back[back[:, 1].argmax()])
-    arm = body.vertices[model.vertices_of([f"upperarm01.{side}", f"upperarm02.{side}"])]
-    return np.asarray(arm[(side_sign(side) * arm[:, 0]).argmax()])
+def _table_edge(model: BodyModel, body: PosedBody, palms: FloatArray) -> FloatArray:
+    """Middle (3,) of the near edge of a table under the palms (N, 3), in front of hips and legs."""
+    height = palms[:, 2].min()
+    lower = body.vertices[model.vertices_of([b for b in model.bones if b.startswith(LOWER_BODY)])]
+    front = lower[lower[:, 2] < height + 0.05, 1].min()
+    return np.array([palms[:, 0].mean(), min(palms[:, 1].max() + 0.1, front - 0.01), height])
+
+
+def _wall_point(model: BodyModel, body: PosedBody) -> FloatArray:
+    """The point (3,) of trunk and upper arms that is farthest back."""
+    trunk = [bone for bone in model.bones if bone.startswith(TRUNK)]
+    vertices = body.vertices[model.vertices_of(trunk)]
+    return np.asarray(vertices[vertices[:, 1].argmax()])
+
+
+def turned(body: PosedBody, angle: float) -> PosedBody:
+    """The body turned about the z axis by `angle` degrees, to its left."""
+    turn = np.eye(4)
+    turn[:3, :3] = rotation("z", angle)
+    return replace(
+        body,
+        transforms=turn @ body.transforms,
+        vertices=body.vertices @ turn[:3, :3].T,
+        normals=body.normals @ turn[:3, :3].T,
+    )
 
 
 def _gaze(draws: Draws, model: BodyModel, body: PosedBody) -> tuple[float, float]:

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from david_hf.data.colour import linear_to_srgb, srgb_to_linear
+from david_hf.synthetic.factors import Draws
+from david_hf.synthetic.mesh import FloatArray, vertex_normals
+from david_hf.synthetic.textures import Texture, read_texture, smooth_noise, to_8bit
 
-from ..factors import Draws
-from ..mesh import FloatArray, vertex_normals
-from ..textures import Texture, read_texture, smooth_noise, to_8bit
 from .bodies import BodyModel
 from .hair import Hair, linear_rgb
 from .makehuman import MakeHumanFolder
@@ -98,7 +98,7 @@ class SkinModel:
 
     @cached_property
     def freckled(self) -> FloatArray:
-        """Where freckles grow (MAP_SIZE, MAP_SIZE): nose and cheeks, a few on arms and shoulders."""
+        """Where freckles grow (MAP_SIZE, MAP_SIZE): nose and cheeks, a few on the arms."""
         vertices, eye = self.model.neutral.vertices, self.model.neutral_eyes.mean(0)
         offset = (vertices - eye - [0, -0.01, -0.03]) / [0.045, 0.06, 0.02]
         field = np.exp(-(offset**2).sum(1) / 2)
@@ -154,7 +154,9 @@ def paint_skin(
 def _plain(draws: Draws, skin: SkinModel, tone: FloatArray, melanin: float) -> FloatArray:
     """Skin of one tone with blotches and redness."""
     rng, blood = draws.rng, np.array([0.22, -0.13, -0.12]) * draws("skin.redness")
-    blotches = smooth_noise(rng, MAP_SIZE, ((256, 0.05), (64, 0.03), (16, 0.02), (4, 0.015), (1, 0.02)))
+    blotches = smooth_noise(
+        rng, MAP_SIZE, ((256, 0.05), (64, 0.03), (16, 0.02), (4, 0.015), (1, 0.02))
+    )
     linear = tone * (1 + draws("skin.blotches") * blotches)[..., None]
     linear = linear * (1 + skin.redness[..., None] * blood * (1.1 - 0.5 * melanin))
     linear = linear * (1 - 0.16 * skin.shade[..., None] * np.array([0.8, 1.0, 0.9]))
@@ -172,7 +174,9 @@ def _photographed(draws: Draws, folder: MakeHumanFolder, tone: FloatArray) -> Fl
     male, rng = draws("sex") == "male", draws.rng
     of_sex = [p for p in folder.skins if ("female" not in p.parent.name) == male] or folder.skins
     near = [p for p in of_sex if draws("main_ancestry") in p.parent.name] or of_sex
-    picture = srgb_to_linear(read_texture(near[int(rng.integers(len(near)))], MAP_SIZE)[..., :3] / 255)
+    picture = srgb_to_linear(
+        read_texture(near[int(rng.integers(len(near)))], MAP_SIZE)[..., :3] / 255
+    )
     mean = np.median(picture.reshape(-1, 3), axis=0)
     return picture * (tone / mean) ** 0.8
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..mesh import FloatArray, IntArray, Mesh, normalize
+from david_hf.synthetic.mesh import FloatArray, IntArray, Mesh, normalize
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class TexelMap:
         weights = np.stack([step - first - second, first, second], -1)[inside] / step
         at = np.einsum("kc,fcd->fkd", weights, uv) * self.size
         column = np.clip(at[..., 0].astype(int), 0, self.size - 1)
-        row = np.clip(((self.size - at[..., 1])).astype(int), 0, self.size - 1)
+        row = np.clip((self.size - at[..., 1]).astype(int), 0, self.size - 1)
         self._corners[row, column] = faces[:, None, :]
         self._weights[row, column] = weights[None]
         self.filled[row, column] = True

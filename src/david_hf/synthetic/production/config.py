@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PANORAMA_SUFFIXES = (".exr", ".hdr")
+PANORAMA_SUFFIX = ".exr"
 DEFAULT_SAMPLER = "david_hf.synthetic.sampler:make_sampler"
 
 
@@ -30,7 +30,7 @@ class GenerateConfig:
         workers: Worker processes, each with a Blender of its own, or None for one per core.
         render_limit_s: Seconds that one render may take.
         blender: A Blender binary, or a Python that can import bpy; None searches for one.
-        hdri_dir: Folder of panoramas (.exr, .hdr), used besides Blender's own, or None.
+        hdri_dir: Folder of panoramas (.exr), used besides Blender's own, or None.
         makehuman_dir: MakeHuman data folder, or None for procedural assets only.
         backgrounds_dir: Folder of photos without people, or None.
         anny_cache_dir: Where anny keeps its blend shapes.
@@ -115,11 +115,11 @@ def find_panoramas(*folders: Path | None) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.glob("*")) if folder is not None else []:
-            if path.suffix.lower() in PANORAMA_SUFFIXES:
+            if path.suffix.lower() == PANORAMA_SUFFIX:
                 found.setdefault(path.name, path)
     if not found:
         raise ValueError(
-            "no panoramas (.exr, .hdr) found for the light: this Blender comes without; name a "
+            "no panoramas (.exr) found for the light: this Blender comes without; name a "
             "folder by --hdri"
         )
     return dict(sorted(found.items()))

@@ -148,15 +148,16 @@ class SampleMaker:
             return self._render_once(scene, scene_path)
         except RenderError:
             self._blender.restart()
-        try:
-            return self._render_once(scene, scene_path)
-        except RenderError:
-            self._blender.restart()
-            raise
+            try:
+                return self._render_once(scene, scene_path)
+            except RenderError:
+                self._blender.restart()
+                raise
+        finally:
+            scene_path.unlink(missing_ok=True)  # a process that is killed leaves little
 
     def _render_once(self, scene: Scene, scene_path: Path) -> Render:
         exr_path = scene_path.with_suffix(".exr")
-        exr_path.unlink(missing_ok=True)
         self._blender.render(
             {
                 "scene": str(scene_path),
@@ -170,6 +171,8 @@ class SampleMaker:
             return read_render(exr_path, scene)
         except Exception as error:  # OpenEXR raises what it likes at damaged files
             raise RenderError(f"the render cannot be read: {_describe(error)}") from error
+        finally:
+            exr_path.unlink(missing_ok=True)
 
     def _develop(self, scene: Scene, render: Render) -> Sample:
         return develop_sample(scene, render, self._panoramas[scene.light.panorama], self._photos)
@@ -201,7 +204,7 @@ def _make_sampler(recipe: Recipe) -> Sampler:
     config = recipe.config
     module, _, name = config.sampler_factory.partition(":")
     factory: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    alone = _first_alone(config) if config.sampler_factory == DEFAULT_SAMPLER else None
+    alone = first_alone(config) if config.sampler_factory == DEFAULT_SAMPLER else None
     with alone or contextlib.nullcontext():
         made: Sampler = factory(
             lights=list(recipe.lights),
@@ -216,10 +219,11 @@ def _make_sampler(recipe: Recipe) -> Sampler:
 
 
 @contextlib.contextmanager
-def _first_alone(config: GenerateConfig) -> Iterator[None]:
+def first_alone(config: GenerateConfig) -> Iterator[None]:
     """Let one process build anny's cache while the others wait.
 
-    anny writes it in place: who reads it at that time finds half of it.
+    anny writes it in place: who reads it at that time finds half of it. Once it is built, nobody
+    waits.
     """
     default = os.environ.get("ANNY_CACHE_DIR") or Path.home() / ".cache" / "anny"
     cache = Path(config.anny_cache_dir or default)

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from david_hf.data.composition import crop_photo, read_photo
+from david_hf.synthetic.mesh import FloatArray
+from david_hf.synthetic.scene import Face, Scene
+from david_hf.synthetic.stage.camera_rig import Camera
 
-from ..mesh import FloatArray
-from ..scene import Face, Scene
-from ..stage.camera_rig import Camera
 from .labels import Render
 
 MAX_RADIANCE = 1000.0
@@ -65,7 +65,7 @@ def background(
     camera = scene.camera
     if scene.backdrop == "photo" and photos:
         photo = read_photo(photos[int(rng.integers(len(photos)))])
-        picture = crop_photo(photo, rng, (camera.height, camera.width))
+        picture: FloatArray = crop_photo(photo, rng, (camera.height, camera.width))
         picture = picture * np.exp(rng.normal(-0.1, 0.3))
     else:
         picture = panorama_view(panorama, camera, scene.light.rotation_deg) * gain

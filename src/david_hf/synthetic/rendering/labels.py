@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import OpenEXR
 
-from ..mesh import FloatArray, normalize
-from ..scene import Scene
-from ..stage.camera_rig import Camera
+from david_hf.synthetic.mesh import FloatArray, normalize
+from david_hf.synthetic.scene import Scene
+from david_hf.synthetic.stage.camera_rig import Camera
 
 MIN_COVERAGE = 0.02
 

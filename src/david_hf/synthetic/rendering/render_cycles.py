@@ -3,14 +3,14 @@
 Runs inside Blender: `python render_cycles.py` where bpy is installed, or `blender -b -P
 render_cycles.py`. It says hello in one line of JSON, {"ready": true, "blender": VERSION,
 "panoramas": DIR or null}, reads lines of JSON from standard input, {"scene": NPZ, "output": EXR,
-"panorama": FILE, "samples": N, "threads": N}, renders each, and answers with one line: {"output":
-EXR} or {"error": TEXT}.
+"panorama": FILE, "samples": N, "threads": N, "adaptive": true}, renders each, and answers with one
+line: {"output": EXR} or {"error": TEXT}. Adaptive sampling is the default.
 
 The EXR holds Cycles' combined pass (premultiplied linear colour, and what covers the background)
 and three AOVs that only people write: N (world normal) and P (world position), both times the
-weight, and C, whose channels are the weight, the coverage and the share of strands. At a
-translucent surface Cycles goes on behind it with the probability of its transparency and adds the
-AOVs of both: every material writes its own opacity, and sums are right.
+weight, and C, whose channels are the weight, the coverage and the share of strands. Behind a
+translucent surface the ray goes on, and Cycles adds the AOVs of both: every material writes its own
+opacity.
 """
 
 import json
@@ -130,22 +130,41 @@ def surface_material(part, texture, opacity, name):
     return shader.material
 
 
-def lens_material(texture, in_labels, name):
-    """Thin glass: a tint and Fresnel reflections. Labels show it, or what is behind it."""
+def lens_material(texture, in_labels, panorama, name):
+    """Thin glass: a tint, and the panorama's reflection. Labels show it, or what is behind it.
+
+    The reflection is emission looked up along the mirrored ray: a glossy closure would stop some
+    rays at the glass, and the labels of what is behind would miss them.
+    """
     shader = Shader(name)
     shader.tree.nodes.remove(shader.tree.nodes["Principled BSDF"])
-    clear, gloss = shader.node("ShaderNodeBsdfTransparent"), shader.node("ShaderNodeBsdfGlossy")
+    clear, both = shader.node("ShaderNodeBsdfTransparent"), shader.node("ShaderNodeAddShader")
     shader.link(shader.picture(f"{name} tint", texture, False), clear.inputs["Color"])
-    gloss.inputs["Roughness"].default_value = 0.03
-    fresnel, mix = shader.node("ShaderNodeFresnel"), shader.node("ShaderNodeMixShader")
-    fresnel.inputs["IOR"].default_value = 1.5
-    shader.link(fresnel.outputs[0], mix.inputs[0])
-    shader.link(clear.outputs[0], mix.inputs[1])
-    shader.link(gloss.outputs[0], mix.inputs[2])
-    shader.link(mix.outputs[0], shader.tree.nodes["Material Output"].inputs["Surface"])
-    weight = shader.constant(LENS_WEIGHT if in_labels else 0.0)
-    shader.write_labels(weight, fresnel.outputs[0])
+    shader.link(clear.outputs[0], both.inputs[0])
+    shader.link(both.outputs[0], shader.tree.nodes["Material Output"].inputs["Surface"])
+    if panorama["gain"] > 0:
+        fresnel, glow = shader.node("ShaderNodeFresnel"), shader.node("ShaderNodeEmission")
+        fresnel.inputs["IOR"].default_value = 1.5
+        mirrored = shader.node("ShaderNodeTexCoord").outputs["Reflection"]
+        colour = environment(shader.tree, mirrored, panorama)
+        shader.link(colour, glow.inputs["Color"])
+        strength = shader.times(fresnel.outputs[0], shader.constant(panorama["gain"]))
+        shader.link(strength, glow.inputs["Strength"])
+        shader.link(glow.outputs[0], both.inputs[1])
+    if in_labels:
+        shader.write_labels(shader.constant(LENS_WEIGHT), shader.constant(0.0))
     return shader.material
+
+
+def environment(tree, direction, panorama):
+    """Colour output of an equirectangular panorama, turned about z, in a direction."""
+    sky = tree.nodes.new("ShaderNodeTexEnvironment")
+    sky.image = bpy.data.images.load(panorama["file"], check_existing=True)
+    mapping = tree.nodes.new("ShaderNodeMapping")
+    mapping.inputs["Rotation"].default_value[2] = np.deg2rad(panorama["rotation_deg"])
+    tree.links.new(direction, mapping.inputs["Vector"])
+    tree.links.new(mapping.outputs["Vector"], sky.inputs["Vector"])
+    return sky.outputs["Color"]
 
 
 def hair_material(group, name):
@@ -181,7 +200,7 @@ def add_object(name, data, material):
     return made
 
 
-def add_part(arrays, index, part, lens_labels):
+def add_part(arrays, index, part, lens_labels, panorama):
     """Add part `index` of the scene file."""
     used, faces = np.unique(arrays[f"part{index}/faces"], return_inverse=True)
     faces = faces.reshape(-1, 3).astype(np.int32)
@@ -199,7 +218,7 @@ def add_part(arrays, index, part, lens_labels):
     mesh.uv_layers.new(name="UVMap").data.foreach_set("uv", arrays[f"part{index}/uv"].ravel())
     texture, opacity = arrays[f"part{index}/texture"], arrays.get(f"part{index}/opacity")
     if part["kind"] == "lens":
-        material = lens_material(texture, lens_labels, name)
+        material = lens_material(texture, lens_labels, panorama, name)
     else:
         material = surface_material(part, texture, opacity, name)
     add_object(name, mesh, material)
@@ -233,13 +252,13 @@ def add_ground():
     add_object("ground", mesh, shader.material).is_shadow_catcher = True
 
 
-def set_up_cycles(scene, samples, threads, seed):
+def set_up_cycles(scene, samples, threads, seed, adaptive):
     """Path tracing settings: few bounces, no caustics, denoised colour, label AOVs."""
     scene.render.engine = "CYCLES"
     settings = {
         "device": "CPU",
         "samples": samples,
-        "use_adaptive_sampling": True,
+        "use_adaptive_sampling": adaptive,
         "adaptive_threshold": 0.05,
         "adaptive_min_samples": min(8, samples),  # more go to outlines, hair and noise alone
         "use_denoising": True,
@@ -251,7 +270,8 @@ def set_up_cycles(scene, samples, threads, seed):
         "diffuse_bounces": 2,
         "glossy_bounces": 2,
         "transmission_bounces": 2,
-        "transparent_max_bounces": 12,  # fewer turn card hair black
+        "transparent_max_bounces": 12,  # fewer turn layers of glass black
+        "min_transparent_bounces": 12,  # else dark glass ends rays, and labels behind it are lost
         "caustics_reflective": False,
         "caustics_refractive": False,
         "sample_clamp_indirect": 4,
@@ -264,28 +284,23 @@ def set_up_cycles(scene, samples, threads, seed):
     scene.render.threads_mode, scene.render.threads = "FIXED", threads
     scene.render.film_transparent = True
     layer = scene.view_layers[0]
+    layer.pass_alpha_threshold = 1.0  # AOVs end at what is opaque, not at dark glass
     for name in "NPC":
         aov = layer.aovs.add()
         aov.name, aov.type = name, "COLOR"
 
 
-def add_panorama(scene, file, light):
+def add_panorama(scene, panorama):
     """Light the scene by an equirectangular panorama."""
     scene.world = bpy.data.worlds.new("world")
     scene.world.use_nodes = True
     tree = scene.world.node_tree
     background = tree.nodes["Background"]
-    background.inputs["Strength"].default_value = light["gain"]
-    if light["gain"] == 0:
-        return
-    sky = tree.nodes.new("ShaderNodeTexEnvironment")
-    sky.image = bpy.data.images.load(file)
-    mapping = tree.nodes.new("ShaderNodeMapping")
-    mapping.inputs["Rotation"].default_value[2] = np.deg2rad(light["rotation_deg"])
-    coordinates = tree.nodes.new("ShaderNodeTexCoord")
-    tree.links.new(coordinates.outputs["Generated"], mapping.inputs["Vector"])
-    tree.links.new(mapping.outputs["Vector"], sky.inputs["Vector"])
-    tree.links.new(sky.outputs["Color"], background.inputs["Color"])
+    background.inputs["Strength"].default_value = panorama["gain"]
+    if panorama["gain"] > 0:
+        coordinates = tree.nodes.new("ShaderNodeTexCoord")
+        colour = environment(tree, coordinates.outputs["Generated"], panorama)
+        tree.links.new(colour, background.inputs["Color"])
 
 
 def add_lamp(scene, index, lamp):
@@ -340,14 +355,15 @@ def render(job):
     header = json.loads(str(arrays["header"]))
     bpy.ops.wm.read_factory_settings(use_empty=True)  # also frees the memory of the last scene
     scene = bpy.context.scene
-    set_up_cycles(scene, job["samples"], job["threads"], header["seed"])
+    set_up_cycles(scene, job["samples"], job["threads"], header["seed"], job.get("adaptive", True))
+    panorama = {"file": job["panorama"], **header["light"]}
     for index, part in enumerate(header["parts"]):
-        add_part(arrays, index, part, header["lens_labels"])
+        add_part(arrays, index, part, header["lens_labels"], panorama)
     for index, group in enumerate(header["strands"]):
         add_strands(arrays, index, group)
     if header["ground"]:
         add_ground()
-    add_panorama(scene, job["panorama"], header["light"])
+    add_panorama(scene, panorama)
     for index, lamp in enumerate(header["light"]["lamps"]):
         add_lamp(scene, index, lamp)
     add_camera(scene, header["camera"])

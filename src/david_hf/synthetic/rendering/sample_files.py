@@ -19,10 +19,10 @@ from PIL import Image
 
 from david_hf.data.colour import develop
 from david_hf.data.synthhuman import INVALID_DEPTH_CM
+from david_hf.synthetic.mesh import FloatArray
+from david_hf.synthetic.scene import Scene
+from david_hf.synthetic.textures import to_8bit
 
-from ..mesh import FloatArray
-from ..scene import Scene
-from ..textures import to_8bit
 from .develop import background, exposure, foreground
 from .labels import Render
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..mesh import FloatArray, normalize
+from david_hf.synthetic.mesh import FloatArray, normalize
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Camera:
     def above_floor(self, height: float) -> "Camera":
         """The same camera, lifted to at least `height` metres above z = 0."""
         lift = max(0.0, height - float(self.position[2]))
-        return replace(self, position=self.position + [0, 0, lift])
+        return replace(self, position=self.position + np.array([0, 0, lift]))
 
     def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Pixel positions (N, 2) as x, y and z-depth (N,) in metres of world points (N, 3)."""

@@ -26,7 +26,7 @@ PALETTES = {
     "green": ((0.22, 0.42), (0.1, 0.38), (0.45, 0.82)),
     "grey": ((0.0, 1.0), (0.0, 0.06), (0.35, 0.75)),
     "dark": ((0.0, 1.0), (0.05, 0.4), (0.08, 0.3)),
-    "vivid": ((0.0, 1.0), (0.5, 0.85), (0.5, 0.85)),
+    "vivid": ((0.0, 1.0), (0.45, 0.8), (0.45, 0.8)),
 }
 
 
@@ -100,20 +100,19 @@ def concrete(rng: Rng, colour: ArrayLike) -> Finish:
     light[:2] *= 0.7
     light[:, :2] *= 0.7
     y, x = np.mgrid[0:256, 0:256]
-    light[((x % 128 - 64) ** 2 + (y % 128 - 64) ** 2) < 10] *= 0.5
+    light *= 1 - 0.5 * np.exp(-((x % 128 - 64) ** 2 + (y % 128 - 64) ** 2) / 5)
     mix = 0.25 * np.asarray(colour, float) + 0.75 * np.mean(np.asarray(colour, float))
     return Finish(_shaded(mix * 0.85, light), 2.4, Surface(roughness=0.85, specular=0.3))
 
 
 def _cells(rows: int, columns: int, shift: float, size: int = 384) -> tuple[FloatArray, ...]:
     """Row, column and distances to the cell's edges (in texture units) of shifted bricks."""
-    y, x = (np.mgrid[0:size, 0:size] + 0.5) / size
-    row = np.floor(y * rows)
-    along = (x * columns + shift * row) % columns
-    column = np.floor(along)
-    across_edge = np.minimum(along % 1, 1 - along % 1) / columns
-    down_edge = np.minimum(y * rows % 1, 1 - y * rows % 1) / rows
-    return row.astype(int), column.astype(int), across_edge, down_edge
+    steps = (np.arange(size) + 0.5) / size
+    row, down = np.divmod(steps[:, None] * rows, 1)
+    column, along = np.divmod(steps * columns + shift * row, 1)
+    across_edge = np.minimum(along, 1 - along) / columns
+    down_edge = np.minimum(down, 1 - down) / rows
+    return row.astype(int), column.astype(int) % columns, across_edge, down_edge
 
 
 def brick(rng: Rng, colour: ArrayLike) -> Finish:

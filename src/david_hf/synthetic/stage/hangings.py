@@ -8,7 +8,7 @@ from david_hf.synthetic.mesh import FloatArray, Mesh
 from david_hf.synthetic.scene import Part
 from david_hf.synthetic.shapes import box, cylinder, moved, quad, revolve, sheet, tube
 
-from .finishes import glowing, painted
+from .finishes import Finish, Rng, glowing, painted
 from .pictures import painting, screen, window_view
 from .storage import Piece, measured
 from .style import Style
@@ -220,9 +220,9 @@ def window(style: Style, view: str, emission: float, size: tuple[float, float]) 
     return measured(parts)
 
 
-def curtain_wall(style: Style, width: float, height: float) -> list[Part]:
+def curtain_wall(velvet: Finish, rng: Rng, width: float, height: float) -> Part:
     """A stage curtain over the whole wall."""
-    return [style.accent.part("curtain", _curtain(style.rng, -width / 2, width, 0.0, height))]
+    return velvet.part("curtain", _curtain(rng, -width / 2, width, 0.0, height))
 
 
 def pendant(style: Style, at: FloatArray, ceiling: float) -> list[Part]:

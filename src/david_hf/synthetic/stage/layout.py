@@ -1,5 +1,6 @@
 """Floor plans: where things may stand so that they touch no person and hide none."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from .things import placed
 Person = tuple[float, float, float]  # x, y and radius of the circle that holds him, metres
 CAMERA_RADIUS = 0.4
 CLEARANCE = 0.1
+WALL_GAP = 0.02
 WALLS = {"far": 0.0, "right": -90.0, "left": 90.0, "near": 180.0}  # turns of their frames
 
 
@@ -29,6 +31,7 @@ class Plan:
         camera: Place of the camera (2,) in the room's frame.
         people: (N, 3) x, y, radius in the room's frame.
         taken: Boxes (x0, y0, z0, x1, y1, z1) of what already stands or hangs there.
+        lamps: Places (2,) of the lamps that light the first person.
     """
 
     rotation: FloatArray
@@ -37,6 +40,7 @@ class Plan:
     camera: FloatArray
     people: FloatArray
     taken: list[FloatArray] = field(default_factory=list)
+    lamps: list[FloatArray] = field(default_factory=list)
 
     @property
     def centre(self) -> FloatArray:
@@ -80,16 +84,16 @@ class Plan:
         return not any(overlap) and self.is_out_of_the_way(box)
 
     def is_out_of_the_way(self, box: FloatArray) -> bool:
-        """Whether a box (6,) nears neither people nor the camera nor what is between them."""
-        share = np.linspace(0, 1, 24)[:, None]
-        for person in self.people:
-            path = self.camera + share * (person[:2] - self.camera)
-            radius = 0.25 + share[:, 0] * (person[2] + CLEARANCE - 0.25)
-            nearest = np.clip(path, box[[0, 1]], box[[3, 4]])
-            if (np.linalg.norm(path - nearest, axis=1) < radius).any():
-                return False
+        """Whether a box (6,) nears neither people nor the camera nor what is between them.
+
+        What is as high as a chest keeps out of the lamps' way to the first person, too.
+        """
         near_camera = np.clip(self.camera, box[[0, 1]], box[[3, 4]])
-        return bool(np.linalg.norm(near_camera - self.camera) >= CAMERA_RADIUS)
+        if np.linalg.norm(near_camera - self.camera) < CAMERA_RADIUS:
+            return False
+        if any(_crosses(box, self.camera, person) for person in self.people):
+            return False
+        return box[5] < 1.1 or not any(_crosses(box, at, self.people[0]) for at in self.lamps)
 
     def hang(self, piece: Piece, name: str, along: float) -> list[Part] | None:
         """Put a piece on a wall, `along` metres from its middle; None if it is in the way.
@@ -122,9 +126,27 @@ class Plan:
         self.taken.append(box)
         return moved
 
+    def make_way(self, parts: Iterable[Part]) -> None:
+        """Widen the floor for things in the world that already stand there, and keep off them."""
+        for part in parts:
+            points = part.mesh.vertices @ self.rotation
+            box = np.concatenate([points.min(0), points.max(0)])
+            self.low = np.minimum(self.low, box[:2] - WALL_GAP)
+            self.high = np.maximum(self.high, box[3:5] + WALL_GAP)
+            self.taken.append(box)
+
     def to_world(self, parts: list[Part]) -> list[Part]:
         """Parts from the room's frame in the world's."""
         return [part.moved(self.rotation, np.zeros(3)) for part in parts]
+
+
+def _crosses(box: FloatArray, start: FloatArray, person: FloatArray) -> bool:
+    """Whether a box (6,) enters the wedge from a point (2,) to a person's circle (3,)."""
+    share = np.linspace(0, 1, 24)[:, None]
+    path = start + share * (person[:2] - start)
+    radius = 0.25 + share[:, 0] * (person[2] + CLEARANCE - 0.25)
+    nearest = np.clip(path, box[[0, 1]], box[[3, 4]])
+    return bool((np.linalg.norm(path - nearest, axis=1) < radius).any())
 
 
 def lay_out(

@@ -31,7 +31,7 @@ class RoomLight:
     """Lights a room so that the first person's face is seen.
 
     Args:
-        draws: Of section "stage"; the factors are `room.light`, `room.kelvin`,
+        draws: Of section "stage"; the factors are `room.light`, `room.kelvin`, `room.key_size`,
             `room.key_angle_deg` and `room.view`.
         plan: The floor.
         style: Materials.
@@ -57,6 +57,7 @@ class RoomLight:
         cos, sin = np.cos(angle), np.sin(angle)
         self.key = np.array([cos * back[0] - sin * back[1], sin * back[0] + cos * back[1]])
         self.kelvin = float(draws("room.kelvin"))
+        self.size = float(draws("room.key_size"))
         self.made = Lighting([], [])
 
     def build(self) -> Lighting:
@@ -73,6 +74,7 @@ class RoomLight:
         }[self.draws("room.light")]
         for add in kinds:
             add()
+        self.plan.lamps = [lamp.position[:2] for lamp in self.made.lamps[:1]]
         return self.made
 
     def _shine(
@@ -116,7 +118,7 @@ class RoomLight:
         rng, view = self.draws.rng, self.draws("room.view")
         emission = rng.uniform(1.5, 4.0)
         wall, place = self._wall_of_key()
-        self._shine(self._add_window(wall, place, view, emission), rng.uniform(1.0, 1.7), 1.0)
+        self._shine(self._add_window(wall, place, view, emission), self.size, 1.0)
         ahead = next((n for n in ("far", "left", "right") if self._behind(n) is not None), None)
         if ahead and self.theme.windows and rng.random() < 0.45:
             spot = (self._behind(ahead) or 0.0) + rng.normal(0, 0.7)
@@ -139,7 +141,7 @@ class RoomLight:
         share = 0.7 if self.made.lamps else 1.0
         reach = min(float(rng.uniform(0.8, 1.6)), self.ceiling - self.face[2])
         front = self.face + np.array([*(self.key * max(reach, 0.6)), self.ceiling])
-        self._shine(self._inside(front, 0.5), rng.uniform(0.8, 1.5), share)
+        self._shine(self._inside(front, 0.5), self.size, share)
         behind = self.face + np.array([*(self.plan.view * rng.uniform(1.0, 2.2)), 0.0])
         over = self._inside(np.array([*behind[:2], self.ceiling]), 0.6)
         colour = colour_of_temperature(self.kelvin)
@@ -164,14 +166,17 @@ class RoomLight:
         """One lamp of the room, beside the person."""
         rng = self.draws.rng
         piece = floor_lamp(self.style)
+        away = 1.3
         for distance in (1.1, 1.4, 1.8, 2.3):
             at = self.face[:2] + self.key * distance
             parts = self.plan.stand(placed_at_origin(piece.parts), at, 0.0)
             if parts:
                 self.made.parts += parts
+                away = distance - 0.3  # before the shade, which would hide it
                 break
-        lamp_at = self._inside(np.array([*(self.face[:2] + self.key * 1.3), self.face[2] + 0.25]))
-        self._shine(lamp_at, rng.uniform(0.35, 0.6), 1.0)
+        level = self.face[:2] + self.key * away
+        lamp_at = self._inside(np.array([*level, self.face[2] + 0.25]))
+        self._shine(lamp_at, self.size, 1.0)
         behind = next((n for n in ("far", "left", "right") if self._behind(n) is not None), "far")
         parts = self.plan.hang(
             piece, behind, (self._behind(behind) or 0.0) + rng.choice([-0.7, 0.7])
@@ -201,7 +206,7 @@ class RoomLight:
         """The glow of a screen the person looks at, and a lamp far behind."""
         rng = self.draws.rng
         at = self.face + np.array([*(self.key * rng.uniform(0.6, 1.2)), -0.2])
-        self._shine(self._inside(at), rng.uniform(0.35, 0.7), 1.0)
+        self._shine(self._inside(at), self.size, 1.0)
         behind = self.face + np.array([*(self.plan.view * 1.5), 0.6])
         self._shine(self._inside(behind), 0.4, rng.uniform(0.05, 0.4), rng.uniform(2000, 3500))
 
@@ -209,7 +214,7 @@ class RoomLight:
         """A studio's key, and on other days a fill, a rim and a lamp on the paper."""
         rng = self.draws.rng
         key = self.face + np.array([*(self.key * 1.8), rng.uniform(0.2, 1.0)])
-        self._shine(self._inside(key), rng.uniform(0.5, 1.6), 1.0)
+        self._shine(self._inside(key), self.size, 1.0)
         if rng.random() < 0.5:
             back = -self.plan.view
             mirrored = 2 * (self.key @ back) * back - self.key
@@ -229,7 +234,7 @@ class RoomLight:
         """A follow spot from the front and coloured light from behind."""
         rng = self.draws.rng
         key = self.face + np.array([*(self.key * 2.2), rng.uniform(1.0, 2.2)])
-        self._shine(self._inside(key), rng.uniform(0.25, 0.5), 1.0)
+        self._shine(self._inside(key), self.size, 1.0)
         for side in (-1.0, 1.0):
             across = np.array([self.plan.view[1], -self.plan.view[0]]) * side
             at = self._inside(self.face + np.array([*(self.plan.view * 1.5 + across * 1.5), 1.5]))

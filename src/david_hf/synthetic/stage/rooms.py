@@ -1,5 +1,6 @@
 """Closed rooms around people and a camera."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from david_hf.synthetic.scene import Lamp, Part, Surface
 from david_hf.synthetic.shapes import box, quad, sheet, tube
 
 from .camera_rig import Camera
-from .finishes import FLOOR_FINISHES, WALL_FINISHES, Finish, colour_of, painted, rug
+from .finishes import FLOOR_FINISHES, WALL_FINISHES, Finish, cloth, colour_of, painted, rug
 from .hangings import HANGINGS, curtain_wall
 from .layout import Person, Plan, lay_out
 from .room_light import RoomLight
@@ -37,7 +38,9 @@ class Room:
     name: str
 
 
-def build_room(draws: Draws, people: list[Person], camera: Camera) -> Room:
+def build_room(
+    draws: Draws, people: list[Person], camera: Camera, standing: Sequence[Part] = ()
+) -> Room:
     """A furnished and lit room.
 
     The camera is at least 0.4 m from every wall and from furniture; people keep their radius and
@@ -47,6 +50,7 @@ def build_room(draws: Draws, people: list[Person], camera: Camera) -> Room:
         draws: Of section "stage"; the factors are `room.*` and `palette`.
         people: x, y and radius of the circle that holds each, metres; the first is the one framed.
         camera: Its place and direction; above the floor.
+        standing: Things of the people, such as seats, in the world: the walls hold them, too.
 
     Raises:
         ValueError: If there are no people.
@@ -54,6 +58,7 @@ def build_room(draws: Draws, people: list[Person], camera: Camera) -> Room:
     theme = THEMES[draws("room.theme")]
     margins = (draws("room.left"), draws("room.right"), draws("room.behind"), draws("room.front"))
     plan = lay_out(people, camera, draws("room.turn_deg"), margins)
+    plan.make_way(standing)
     ceiling = max(draws("room.height"), float(camera.position[2]) + 0.45)
     style = Style(draws.rng, draws("palette"))
     light = RoomLight(draws, plan, style, theme, _face(plan, camera), ceiling).build()
@@ -61,7 +66,7 @@ def build_room(draws: Draws, people: list[Person], camera: Camera) -> Room:
     if draws("room.theme") == "studio":
         parts += _paper(draws, plan, style)
     if draws("room.theme") == "stage":
-        parts += _curtains(plan, style, ceiling)
+        parts += _curtains(plan, draws.rng, ceiling)
     parts += _furnish(draws, plan, style, theme)
     turned = plan.rotation
     lamps = [
@@ -117,7 +122,7 @@ def _walls_in_two_colours(draws: Draws, walls: list[Part]) -> list[Part]:
         return walls
     rng = draws.rng
     other = WALL_FINISHES[str(rng.choice(["plaster", "plaster", "wallpaper", "wood", "brick"]))]
-    finish = other(rng, colour_of(rng, str(rng.choice(["warm", "cool", "green", "dark", "vivid"]))))
+    finish = other(rng, colour_of(rng, str(rng.choice(["warm", "cool", "green", "dark", "grey"]))))
     first = walls[0].mesh
     length = float(np.linalg.norm(first.vertices[1] - first.vertices[0]))
     height = float(np.linalg.norm(first.vertices[2] - first.vertices[0]))
@@ -159,12 +164,14 @@ def _paper(draws: Draws, plan: Plan, style: Style) -> list[Part]:
     ]
 
 
-def _curtains(plan: Plan, style: Style, ceiling: float) -> list[Part]:
-    """Curtains before the far wall and at the sides of a stage."""
+def _curtains(plan: Plan, rng: np.random.Generator, ceiling: float) -> list[Part]:
+    """Dark curtains before the far wall and at the sides of a stage."""
     parts = []
+    colours = np.array([[0.02, 0.02, 0.02], [0.25, 0.02, 0.03], [0.03, 0.04, 0.15]])
+    velvet = cloth(rng, rng.choice(colours))
     for name in ("far", "left", "right"):
         middle, yaw, length = plan.wall(name)
-        parts += placed(curtain_wall(style, length, ceiling), list(middle), yaw)
+        parts += placed([curtain_wall(velvet, rng, length, ceiling)], list(middle), yaw)
     return parts
 
 

@@ -106,7 +106,7 @@ def cup(style: Style, handle: bool = False) -> list[Part]:
         [foot * 0.9, 0.01],
         [0, 0.01],
     ]
-    meshes = [revolve(np.array(wall), 20)]
+    meshes = [revolve(np.array(wall), 14)]
     if handle:
         angle = np.linspace(-0.45, 0.45, 7) * np.pi
         loop = np.stack(
@@ -127,10 +127,10 @@ def bottle(style: Style) -> list[Part]:
     shoulder, neck = height * rng.uniform(0.55, 0.72), radius * 0.38
     profile = [[0, 0], [radius, 0], [radius, shoulder], [radius * 0.8, shoulder + 0.02]]
     profile += [[neck, shoulder + 0.05], [neck, height], [0, height]]
-    label = revolve(np.array([[radius + 5e-4, 0.04], [radius + 5e-4, shoulder * 0.8]]), 20)
+    label = revolve(np.array([[radius + 5e-4, 0.04], [radius + 5e-4, shoulder * 0.8]]), 12)
     cap = cylinder(neck * 1.2, 0.022, 12, [0, 0, height - 0.012])
     return [
-        style.any_colour().part("bottle", revolve(np.array(profile), 20, 50)),
+        style.any_colour().part("bottle", revolve(np.array(profile), 12, 50)),
         style.any_colour().part("label", label, cap),
     ]
 

@@ -5,15 +5,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...factors import Draws
-from ...mesh import FloatArray
-from ...scene import Part
-from ..bodies import BodyModel, PosedBody
-from ..fabrics import Fabric
-from ..makehuman import MakeHumanFolder
+from david_hf.synthetic.factors import Draws
+from david_hf.synthetic.humans.bodies import BodyModel, PosedBody
+from david_hf.synthetic.humans.fabrics import Fabric
+from david_hf.synthetic.humans.makehuman import MakeHumanFolder
+from david_hf.synthetic.mesh import FloatArray
+from david_hf.synthetic.scene import Part
+
 from .bottoms import CUTS as TROUSERS
 from .bottoms import SKIRTS, make_skirt, make_trousers, skirt_pattern, trousers_pattern
 from .extras import (
+    HOODED,
     add_glasses,
     add_headwear,
     add_shoes,
@@ -79,6 +81,8 @@ def dress(
         add_shoes(wardrobe, kind)
     head = Head(wardrobe.fit)
     scalp, limit = np.ones(len(body.vertices), bool), None
+    if draws("headwear.kind") == "hood" and not any(p.name in HOODED for p in wardrobe.parts):
+        draws.put("headwear.kind", "beanie")
     if draws("headwear.kind") != "none":
         hat = add_headwear(wardrobe, head, draws("headwear.kind"))
         scalp, limit = hat.scalp_free, hat.hair_limit
@@ -86,9 +90,8 @@ def dress(
         add_glasses(wardrobe, head, draws("glasses.kind"))
     add_small_things(wardrobe, head)
     fit = wardrobe.fit
-    return Outfit(
-        wardrobe.parts, np.flatnonzero(fit.hides), fit.outer, scalp, limit, wardrobe.names
-    )
+    outer = np.where(fit.covered[:, None], fit.outer, body.vertices)
+    return Outfit(wardrobe.parts, np.flatnonzero(fit.hides), outer, scalp, limit, wardrobe.names)
 
 
 def _clothe(wardrobe: Wardrobe) -> None:

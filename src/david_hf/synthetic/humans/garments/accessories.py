@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ...mesh import FloatArray, Mesh, normalize
+from david_hf.synthetic.mesh import FloatArray, Mesh, normalize
+
 from .fitting import Fit
 from .grids import disc, envelope, grid, merge, tube
 from .head import Head
@@ -26,13 +27,16 @@ def glasses(head: Head, shape: str, thickness: float) -> tuple[Mesh, Mesh]:
         thickness: Radius of the rims, metres.
     """
     half_width, half_height, exponent, droop = SHAPES[shape]
-    size = float(np.clip(head.scale, 0.8, 1.15))
+    size = 0.93 * float(np.clip(head.scale, 0.8, 1.15))
     eye_x, eye_z = abs(head.eyes[0, 0]), head.eyes[0, 2]
     # Lashes, brows and the bridge of the nose must stay behind the lenses.
-    front = min(
-        head.front(0.0, eye_z - 0.002, 0.008) + 0.006,
-        head.front(eye_x, eye_z, 0.022) - 0.006,
-    ) - 0.003
+    front = (
+        min(
+            head.front(0.0, eye_z - 0.002, 0.008) + 0.006,
+            head.front(eye_x, eye_z, 0.022) - 0.006,
+        )
+        - 0.003
+    )
     centre_x = max(eye_x, half_width * size + 0.0085 * size)
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -49,9 +53,14 @@ def glasses(head: Head, shape: str, thickness: float) -> tuple[Mesh, Mesh]:
         lenses.append(grid(disc_points[:, ::-sign], True))
     inner = centre_x - half_width * size
     bow = np.linspace(-1, 1, 9)
-    bridge = np.stack([bow * inner, front - 0.002 * (1 - bow**2), eye_z + 0.006 - 0.004 * bow**2], 1)
+    bridge = np.stack(
+        [bow * inner, front - 0.002 * (1 - bow**2), eye_z + 0.006 - 0.004 * bow**2], 1
+    )
     frame.append(tube(bridge, thickness * 1.1))
-    frame += [_temple(head, sign, centre_x + half_width * size, front, eye_z, thickness) for sign in (1, -1)]
+    frame += [
+        _temple(head, sign, centre_x + half_width * size, front, eye_z, thickness)
+        for sign in (1, -1)
+    ]
     return _on_head(head, merge(*frame)), _on_head(head, merge(*lenses))
 
 
@@ -79,7 +88,9 @@ def _temple(
             [root - 0.004, ear[1] + 0.018, z - 0.03],
         ]
     )
-    fine = np.stack([np.interp(np.linspace(0, 6, 25), np.arange(7), path[:, k]) for k in range(3)], 1)
+    fine = np.stack(
+        [np.interp(np.linspace(0, 6, 25), np.arange(7), path[:, k]) for k in range(3)], 1
+    )
     return tube(fine * [sign, 1, 1], thickness)
 
 
@@ -111,7 +122,7 @@ def face_mask(head: Head) -> tuple[Mesh, Mesh]:
         for row in (1, -2):
             start, ear = points[row, column], head.ear * [sign, 1, 1]
             lift = 0.018 if row == 1 else -0.02
-            end = ear + [-0.012 * sign, 0.006, lift]
+            end = ear + np.array([-0.012 * sign, 0.006, lift])
             path = start + np.linspace(0, 1, 12)[:, None] * (end - start)
             path[:, 0] += sign * 0.006 * np.sin(np.linspace(0, np.pi, 12))
             straps.append(tube(path, 0.0015, sides=6))
@@ -125,7 +136,7 @@ def earrings(head: Head, radius: float, hoop: bool) -> Mesh:
     lobe = points[points[:, 2].argmin()]
     made = []
     for sign in (1, -1):
-        place = (lobe + [0.001, -0.001, 0.003]) * [sign, 1, 1]
+        place = (lobe + np.array([0.001, -0.001, 0.003])) * [sign, 1, 1]
         if hoop:
             turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
             ring = np.stack([0 * turn, np.sin(turn), np.cos(turn) - 1], 1) * radius
@@ -161,7 +172,7 @@ def necklace(fit: Fit, drop: float, radius: float) -> Mesh:
 
 
 def wristband(fit: Fit, side: str, width: float, gap: float) -> tuple[Mesh, FloatArray, FloatArray]:
-    """A band round the wrist; returns it with the posed point and normal on the back of the hand."""
+    """A band round the wrist; returns it with the posed point and normal of a dial."""
     wrist, elbow = fit.joint(f"wrist.{side}"), fit.joint(f"lowerarm01.{side}")
     axis = normalize(wrist - elbow)
     centre = wrist - 0.028 * axis * fit.size

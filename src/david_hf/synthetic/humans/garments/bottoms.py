@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-
 from scipy.spatial import cKDTree
 
-from ..fabrics import Fabric
+from david_hf.synthetic.humans.fabrics import Fabric
+
 from .cutting import Sheet, fast_normals
 from .fitting import Fit
 from .folds import noise, ridges
@@ -62,7 +62,9 @@ def make_trousers(
             side = np.abs(rest[:, 1] - wardrobe.fit.joint("upperleg02.L")[1])
             outer = np.abs(rest[:, 0]) > np.abs(wardrobe.fit.joint("upperleg02.L")[0])
             stripe = np.where(outer, 0.016 - side, -0.1)
-            wardrobe.add("stripe", shell.patch(stripe, 0.0008), wardrobe.second("bottom", "nylon"), legs=True)
+            wardrobe.add(
+                "stripe", shell.patch(stripe, 0.0008), wardrobe.second("bottom", "nylon"), legs=True
+            )
     if wardrobe.draws("top.tucked"):  # else the top hangs over it
         band = ring(shell, rest[:, 2], high - 0.038, high + 0.01)
         wardrobe.add("waistband", shell.patch(band, 0.0015), fabric, legs=True)
@@ -102,7 +104,9 @@ def _seams(wardrobe: Wardrobe, kind: str, shell: Shell, fabric: Fabric) -> None:
         z = rest[:, 2] - (height["knee"] + 0.17)
         patch = np.minimum(0.075 - side, 0.09 - np.abs(z))
         outer = np.abs(rest[:, 0]) > np.abs(wardrobe.fit.joint("upperleg02.L")[0]) + 0.01
-        wardrobe.add("pocket", shell.patch(np.where(outer, patch, -0.1), 0.006, 0.005), fabric, legs=True)
+        wardrobe.add(
+            "pocket", shell.patch(np.where(outer, patch, -0.1), 0.006, 0.005), fabric, legs=True
+        )
 
 
 def skirt_sheet(
@@ -138,7 +142,7 @@ def skirt_sheet(
     else:
         stretched = sheet.rest * [1, 1, 0.25]
         height = folds * fall * 2.0 * ridges(stretched, rng, np.array([0.10, 0.10, 0.12]))
-    raised = _outside(fit, sheet.raised(height), 0.004)
+    raised = _outside(fit, sheet.raised(height), 0.009)
     normals = fast_normals(raised.points, raised.faces)
     return Sheet(raised.points, normals, raised.rest, raised.arm, raised.faces)
 
@@ -154,6 +158,18 @@ def _outside(fit: Fit, sheet: Sheet, gap: float) -> Sheet:
     lift = np.where(np.isfinite(distance), np.clip(gap - height, 0, 0.05), 0)
     points = sheet.points + normals[index] * lift[:, None]
     return Sheet(points, sheet.normals, sheet.rest, sheet.arm, sheet.faces)
+
+
+def _record(fit: Fit, skirt: Sheet) -> None:
+    """Let jackets know how far the skirt stands off the hips."""
+    height = fit.height
+    near = fit.on_skin & (fit.rest[:, 2] > height["crotch"]) & (fit.arm_weight < 0.01)
+    own = np.flatnonzero(near & (fit.rest[:, 2] < height["waist"] + 0.02))
+    normals = fast_normals(fit.outer, fit.model.surface.faces)[own]
+    nearest = cKDTree(skirt.points).query(fit.outer[own])[1]
+    rise = ((skirt.points[nearest] - fit.outer[own]) * normals).sum(1)
+    fit.outer[own] += normals * np.clip(rise + 0.003, 0, 0.05)[:, None]
+    fit.covered[own] = True
 
 
 def skirt_pattern(fit: Fit) -> Pattern:
@@ -177,12 +193,12 @@ def make_skirt(wardrobe: Wardrobe, kind: str, fabric: Fabric) -> None:
     rest, top = sheet.rest, height["waist"] + 0.02
     level = np.minimum(rest[:, 2] - hem, top - rest[:, 2])
     wardrobe.add("skirt", sheet.cut(level).with_rim(0.003, 0.02), fabric)
-    band = Sheet(sheet.points, sheet.normals, rest, sheet.arm, sheet.faces)
-    band = band.cut(np.minimum(top + 0.003 - rest[:, 2], rest[:, 2] - top + 0.03)).raised(0.002)
+    band = sheet.cut(np.minimum(top + 0.003 - rest[:, 2], rest[:, 2] - top + 0.03)).raised(0.002)
     wardrobe.add("waistband", band.with_rim(0.004, 0.01), seam_of(fabric))
+    _record(fit, sheet.cut(level))
     legs = (fit.rest[:, 2] > hem + 0.06) & (fit.rest[:, 2] < height["waist"] - 0.02)
-    legs &= (fit.arm_weight < 0.01)
-    fit.hides[fit.model.surface_vertices] |= legs[fit.model.surface_vertices]
+    legs &= fit.arm_weight < 0.01
+    fit.hides |= legs & fit.on_skin
     wardrobe.names.append(f"{kind}_skirt")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...mesh import FloatArray, IntArray, normalize
+from david_hf.synthetic.mesh import FloatArray, IntArray, normalize
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ class Sheet:
         for corner in (start, end):
             np.add.at(inwards, corner, np.cross(self.normals[corner], along))
         ring = np.unique(np.concatenate([start, end]))
-        first = np.zeros(len(self.points), int)
-        first[ring] = len(self.points) + np.arange(len(ring))
-        second = first + len(ring)
+        edge = np.arange(len(self.points))
+        first, second = np.zeros_like(edge), np.zeros_like(edge)
+        first[ring] = len(edge) + np.arange(len(ring))
+        second[ring] = first[ring] + len(ring)
         below = self.points[ring] - thickness * self.normals[ring]
         inside = below + depth * normalize(inwards[ring]) - 0.3 * thickness * self.normals[ring]
-        strips = [
-            np.stack(triangle, 1)
-            for lower, upper in (((start, end), (first, first)), ((first, first), (second, second)))
-            for triangle in _strip(start, end, lower, upper)
-        ]
+        strips = []
+        for near, far in ((edge, first), (first, second)):
+            strips.append(np.stack([near[end], near[start], far[start]], 1))
+            strips.append(np.stack([near[end], far[start], far[end]], 1))
         return Sheet(
             np.concatenate([self.points, below, inside]),
             np.concatenate([self.normals, self.normals[ring], -self.normals[ring]]),
@@ -66,16 +66,6 @@ class Sheet:
             np.concatenate([self.arm, self.arm[ring], self.arm[ring]]),
             np.concatenate([self.faces, *strips]),
         )
-
-
-def _strip(start, end, lower, upper):  # type: ignore[no-untyped-def]
-    """Two triangles for each border edge between two rings, seen from the side of the rim."""
-    if lower[0] is start:
-        low_start, low_end = start, end
-    else:
-        low_start, low_end = lower[0][start], lower[0][end]
-    up_start, up_end = upper[0][start], upper[0][end]
-    return (low_end, low_start, up_start), (low_end, up_start, up_end)
 
 
 def _border(faces: IntArray, num_vertices: int) -> IntArray:
@@ -86,9 +76,7 @@ def _border(faces: IntArray, num_vertices: int) -> IntArray:
     return edges[index[count == 1]]
 
 
-def cut(
-    values: FloatArray, faces: IntArray, level: FloatArray
-) -> tuple[FloatArray, IntArray]:
+def cut(values: FloatArray, faces: IntArray, level: FloatArray) -> tuple[FloatArray, IntArray]:
     """Cut triangles where `level` changes its sign.
 
     Args:
@@ -151,12 +139,12 @@ def subdivide(faces: IntArray, num_vertices: int) -> tuple[sparse.csr_matrix, In
     rows = np.arange(num_edges)
     ends = np.where(is_border, 0.5, 0.375)
     inner = ~is_border[which]
-    odd = _matrix(
-        [rows, rows, which[inner]],
-        [pairs[:, 0], pairs[:, 1], opposite[inner]],
-        [ends, ends, np.full(inner.sum(), 0.125)],
-        (num_edges, num_vertices),
+    values = np.concatenate([ends, ends, np.full(inner.sum(), 0.125)])
+    place = (
+        np.concatenate([rows, rows, which[inner]]),
+        np.concatenate([pairs[:, 0], pairs[:, 1], opposite[inner]]),
     )
+    odd = sparse.coo_matrix((values, place), (num_edges, num_vertices))
     even = _loop_corners(pairs, is_border, num_vertices)
     mid = num_vertices + which.reshape(3, -1)
     first, second, third = faces.T
@@ -185,11 +173,6 @@ def _loop_corners(
     weight = np.where(on_border[both[:, 0]], 0.125, beta[both[:, 0]])[use]
     total = np.bincount(both[use, 0], weight, num_vertices)
     own = np.arange(num_vertices)
-    return _matrix(
-        [own, both[use, 0]], [own, both[use, 1]], [1 - total, weight], (num_vertices,) * 2
-    )
-
-
-def _matrix(rows, columns, values, shape):  # type: ignore[no-untyped-def]
-    triplet = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-    return sparse.coo_matrix(triplet, shape).tocsr()
+    rows, columns = np.concatenate([own, both[use, 0]]), np.concatenate([own, both[use, 1]])
+    values = np.concatenate([1 - total, weight])
+    return sparse.coo_matrix((values, (rows, columns)), (num_vertices,) * 2).tocsr()

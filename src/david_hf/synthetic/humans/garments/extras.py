@@ -1,10 +1,10 @@
 """Shoes, headwear, glasses, jewellery and other small things, as drawn."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...scene import Part, Surface
-from ..fabrics import Fabric, colour_of, plain, weave_fabric
+from david_hf.synthetic.humans.fabrics import Fabric, colour_of, plain, weave_fabric
+from david_hf.synthetic.scene import Surface
+
 from . import accessories, headwear
 from .bottoms import add_tights
 from .head import Head
@@ -14,15 +14,16 @@ from .shoes import Last
 from .trimmings import scarf
 from .wardrobe import LEATHER, METAL, PLASTIC, RUBBER, Wardrobe, seam_of
 
-# kind: (material, collar above the ankle, opening at the instep, sole, wall, heel, spread), metres
+# kind: (material, collar above the ankle, throat before it, sole, wall, heel, spread), metres
 SHOES = {
-    "sneakers": ("cotton", 0.0, 0.012, 0.018, 0.022, 0.004, 0.004),
-    "high_tops": ("cotton", 0.045, 0.0, 0.018, 0.02, 0.0, 0.003),
-    "leather": ("leather", -0.022, 0.02, 0.010, 0.004, 0.014, 0.003),
-    "loafers": ("leather", -0.035, 0.045, 0.010, 0.004, 0.012, 0.002),
-    "boots": ("leather", 0.05, 0.0, 0.016, 0.008, 0.016, 0.004),
-    "ballerinas": ("leather", -0.048, 0.085, 0.007, 0.002, 0.003, 0.001),
+    "sneakers": ("cotton", 0.002, 0.045, 0.018, 0.018, 0.004, 0.002),
+    "high_tops": ("cotton", 0.045, 0.03, 0.018, 0.016, 0.0, 0.002),
+    "leather": ("leather", -0.012, 0.05, 0.010, 0.004, 0.014, 0.003),
+    "loafers": ("leather", -0.02, 0.075, 0.010, 0.004, 0.012, 0.002),
+    "boots": ("leather", 0.035, 0.02, 0.016, 0.008, 0.016, 0.003),
+    "ballerinas": ("leather", -0.034, 0.125, 0.007, 0.002, 0.003, 0.001),
 }
+HOODED = ("zip", "puffer", "gilet", "hoodie")  # garments whose hood can be up
 
 
 def add_shoes(wardrobe: Wardrobe, kind: str) -> None:
@@ -30,7 +31,7 @@ def add_shoes(wardrobe: Wardrobe, kind: str) -> None:
     wardrobe.names.append(kind)
     if kind == "barefoot":
         return
-    material, collar, opening, sole, wall, heel, spread = SHOES[kind]
+    material, collar, throat, sole, wall, heel, spread = SHOES[kind]
     fit, rng = wardrobe.fit, wardrobe.rng
     first = colour_of(wardrobe.draws("shoes.tone"), rng)
     cloth = weave_fabric(rng, material, "plain", first, first, 256)
@@ -38,15 +39,18 @@ def add_shoes(wardrobe: Wardrobe, kind: str) -> None:
     rubber = wardrobe.coloured(sole_tone, RUBBER)
     for side in ("L", "R"):
         last = Last(fit, side, 0.005)
-        wardrobe.add("shoe", last.upper(collar, opening).with_rim(0.004, 0.02), cloth)
+        wardrobe.add("shoe", last.upper(collar, throat).with_rim(0.004, 0.02), cloth)
         wardrobe.put("sole", last.sole(sole, wall, heel, spread), rubber)
         if kind in ("sneakers", "high_tops", "boots", "leather"):
             lace = rubber if kind == "sneakers" else seam_of(cloth)
-            wardrobe.put("laces", last.laces(4 if kind != "leather" else 3), lace)
-    top = fit.height["ankle"] + collar - 0.03
-    feet = (fit.rest[:, 2] < top) & np.char.startswith(fit.model.bone_of, ("toe"))
-    feet |= (fit.rest[:, 2] < top - opening) & np.char.startswith(fit.model.bone_of, "foot")
-    fit.hides[fit.model.surface_vertices] |= feet[fit.model.surface_vertices]
+            wardrobe.put("laces", last.laces(3, throat), lace)
+    toes = np.char.startswith(fit.model.bone_of, "toe")
+    if kind != "ballerinas":
+        toes |= fit.rest[:, 2] < fit.height["ankle"] + collar - 0.04
+        toes &= np.char.startswith(fit.model.bone_of, ("toe")) | (
+            fit.rest[:, 1] < fit.joint("foot.L")[1] - throat - 0.03
+        )
+    fit.hides |= toes & fit.on_skin
     if kind == "boots":
         shell = wardrobe.sew("boot legs", boot_pattern(wardrobe))
         wardrobe.add("boots", shell.cloth, cloth, legs=True)
@@ -57,7 +61,7 @@ def boot_pattern(wardrobe: Wardrobe) -> Pattern:
     ankle = wardrobe.fit.height["ankle"]
     high = ankle + wardrobe.draws("shoes.boot_height") * wardrobe.fit.size
     return Pattern(
-        ankle + 0.02, high, is_trousers=True, ease=0.012, loose=0.5, folds=0.003, smoothing=4,
+        ankle - 0.035, high, is_trousers=True, ease=0.012, loose=0.5, folds=0.003, smoothing=4,
         steps=2,
     )  # fmt: skip
 
@@ -80,6 +84,9 @@ def add_headwear(wardrobe: Wardrobe, head: Head, kind: str) -> Headwear:
     fabric = wardrobe.fabric("headwear", materials.get(kind, "cotton"), pattern)
     if kind == "helmet":
         fabric = wardrobe.coloured(wardrobe.draws("headwear.tone"), PLASTIC)
+    if kind == "hood":
+        hooded = next(part for part in wardrobe.parts if part.name in HOODED)
+        fabric = Fabric(hooded.texture, hooded.surface)
     same = rng.random() < 0.5 or kind in ("helmet",)
     other = fabric if same else wardrobe.second("headwear", materials.get(kind, "cotton"))
     for index, mesh in enumerate(made.meshes):
@@ -92,11 +99,15 @@ def add_glasses(wardrobe: Wardrobe, head: Head, kind: str) -> None:
     """Spectacles or sunglasses."""
     shape = wardrobe.draws("glasses.shape")
     thin = wardrobe.draws("glasses.frame") == "metal"
-    frame, lenses = accessories.glasses(head, shape, 0.0009 if thin else wardrobe.between(0.0015, 0.0024))
+    frame, lenses = accessories.glasses(
+        head, shape, 0.0009 if thin else wardrobe.between(0.0015, 0.0024)
+    )
     tone = wardrobe.draws("glasses.tone")
     wardrobe.put("frame", frame, wardrobe.coloured(tone, METAL if thin else PLASTIC))
     if kind == "sunglasses":
-        tint = plain(colour_of("black", wardrobe.rng) + wardrobe.between(0, 0.15), Surface("lens", 0.03))
+        tint = plain(
+            colour_of("black", wardrobe.rng) + wardrobe.between(0, 0.15), Surface("lens", 0.03)
+        )
     else:
         tint = plain(np.full(3, wardrobe.between(0.93, 0.98)), Surface("lens", 0.02))
     wardrobe.put("lenses", lenses, tint)
@@ -116,12 +127,15 @@ def add_small_things(wardrobe: Wardrobe, head: Head) -> None:
     if draws("extras.scarf"):
         wardrobe.put("scarf", scarf(fit, wardrobe.rng), wardrobe.fabric("scarf", "wool"))
         wardrobe.names.append("scarf")
-    if draws("extras.earrings") != "none":
+    covered = draws("headwear.kind") in ("hood", "head_scarf")
+    if draws("extras.earrings") != "none" and not covered:
         hoop = draws("extras.earrings") == "hoops"
         mesh = accessories.earrings(head, wardrobe.between(0.008, 0.022), hoop)
         wardrobe.put("earrings", mesh, _metal(wardrobe))
     if draws("extras.necklace"):
-        mesh = accessories.necklace(fit, wardrobe.between(0.03, 0.12), wardrobe.between(0.001, 0.003))
+        mesh = accessories.necklace(
+            fit, wardrobe.between(0.03, 0.12), wardrobe.between(0.001, 0.003)
+        )
         wardrobe.put("necklace", mesh, _metal(wardrobe))
     _wrists(wardrobe)
 
@@ -149,11 +163,9 @@ def add_socks(wardrobe: Wardrobe) -> None:
         return
     first = colour_of(wardrobe.draws("legwear.tone"), wardrobe.rng)
     fabric = weave_fabric(wardrobe.rng, "jersey", "plain", first, first, 256)
-    high = height["waist"] - 0.05 if legs == "tights" else height["ankle"] + wardrobe.between(0.05, 0.16)
+    high = (
+        height["waist"] - 0.05
+        if legs == "tights"
+        else height["ankle"] + wardrobe.between(0.05, 0.16)
+    )
     add_tights(wardrobe, fabric, -9.0, high, legs)
-
-
-__all__ = [
-    "Head", "NDArray", "Part", "add_glasses", "add_headwear", "add_shoes", "add_small_things",
-    "add_socks",
-]  # fmt: skip

@@ -9,8 +9,9 @@ from scipy import sparse
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
-from ...mesh import FloatArray, IntArray, normalize, vertex_normals
-from ..bodies import NUM_BASE_VERTICES, BodyModel, PosedBody
+from david_hf.synthetic.humans.bodies import NUM_BASE_VERTICES, BodyModel, PosedBody
+from david_hf.synthetic.mesh import FloatArray, IntArray, normalize, vertex_normals
+
 from .cutting import Sheet, fast_normals, subdivide
 
 ARM_BONES = ("upperarm01", "upperarm02", "lowerarm01", "lowerarm02", "wrist")
@@ -42,9 +43,7 @@ def weave(model: BodyModel, part: str, steps: int) -> Weave:
     used, compact = np.unique(faces, return_inverse=True)
     faces = compact.reshape(-1, 3)
     ones = np.ones(len(used))
-    matrix = sparse.csr_matrix(
-        (ones, (np.arange(len(used)), used)), (len(used), NUM_BASE_VERTICES)
-    )
+    matrix = sparse.csr_matrix((ones, (np.arange(len(used)), used)), (len(used), NUM_BASE_VERTICES))
     for _ in range(steps):
         step, faces = subdivide(faces, matrix.shape[0])
         matrix = step @ matrix
@@ -59,16 +58,20 @@ class Fit:
         model: The body model.
         body: The posed body.
         outer: (19158, 3) posed position of the outermost layer over every base vertex.
+        covered: (19158,) whether any cloth lies over the skin.
         hides: (19158,) whether the skin is covered and need not be drawn.
     """
 
     model: BodyModel
     body: PosedBody
     outer: FloatArray = field(init=False)
+    covered: NDArray[np.bool_] = field(init=False)
     hides: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.outer = self.body.vertices.copy()
+        # Cloth spans small bumps of the skin: it is fitted to a body without them.
+        self.outer = self.posed(self.dummy)
+        self.covered = np.zeros(len(self.outer), bool)
         self.hides = np.zeros(len(self.outer), bool)
 
     def joint(self, bone: str) -> FloatArray:
@@ -79,6 +82,13 @@ class Fit:
     def rest(self) -> FloatArray:
         """Rest vertices (19158, 3)."""
         return self.body.rest.vertices
+
+    @cached_property
+    def on_skin(self) -> NDArray[np.bool_]:
+        """(19158,) whether a base vertex belongs to the skin, not to a helper mesh."""
+        mask = np.zeros(len(self.rest), bool)
+        mask[self.model.surface_vertices] = True
+        return mask
 
     @cached_property
     def rest_normals(self) -> FloatArray:
@@ -206,25 +216,26 @@ class Fit:
     @cached_property
     def _trunk(self) -> NDArray[np.bool_]:
         low, high = self.height["crotch"] - 0.12, self.height["neck"] - 0.02
-        on_skin = np.zeros(len(self.rest), bool)
-        on_skin[self.model.surface_vertices] = True
-        return on_skin & (self.rest[:, 2] > low) & (self.rest[:, 2] < high)
+        return self.on_skin & (self.rest[:, 2] > low) & (self.rest[:, 2] < high)
 
     @cached_property
     def leg_hang(self) -> FloatArray:
         """Metres (19158,) that straight trousers stand off the legs."""
         total = np.zeros(len(self.rest))
-        on_skin = np.zeros(len(self.rest), bool)
-        on_skin[self.model.surface_vertices] = True
         for side, sign in (("L", 1), ("R", -1)):
             low, high = self.joint(f"foot.{side}"), self.joint(f"upperleg02.{side}")
-            own = on_skin & (self.rest[:, 0] * sign > 0) & (self.rest[:, 2] < high[2])
+            own = self.on_skin & (self.rest[:, 0] * sign > 0) & (self.rest[:, 2] < high[2])
             own &= (self.rest[:, 2] > low[2] - 0.03) & (self.arm_weight < 0.1)
             share = (self.rest[:, 2] - low[2]) / (high[2] - low[2])
             centre = low + share[:, None] * (high - low)
             fade = np.clip((high[2] - self.rest[:, 2]) / 0.12, 0, 1)
             total += drape(self.rest, own, centre, 0.03) * fade
         return total
+
+    @cached_property
+    def dummy_normals(self) -> FloatArray:
+        """Unit normals (19158, 3) of `dummy`."""
+        return fast_normals(self.dummy, self.model.surface.faces)
 
     @property
     def outer_rest(self) -> FloatArray:
@@ -237,15 +248,14 @@ class Fit:
     def dummy(self) -> FloatArray:
         """Rest vertices (19158, 3) of a body without small bumps, of the same girth."""
         points, mean = self.rest, self.model.neighbour_mean
-        for _ in range(12):
+        for _ in range(20):
             for share in (0.6, -0.61):  # Taubin's pair of steps does not shrink
                 points = points + share * (mean @ points - points)
         return np.where(self._clothed[:, None], points, self.rest)
 
     @cached_property
     def _clothed(self) -> NDArray[np.bool_]:
-        clothed = np.zeros(len(self.rest), bool)
-        clothed[np.unique(self.model.surface.faces)] = True
+        clothed = self.on_skin.copy()
         for name in NO_CLOTH:
             clothed &= ~np.char.startswith(self.model.bone_of, name)
         return clothed
@@ -260,9 +270,7 @@ class Fit:
         return Sheet(points[:, :3], normals, points[:, 3:6], points[:, 6], fine.faces)
 
 
-def drape(
-    points: FloatArray, own: NDArray[np.bool_], axis: FloatArray, slope: float
-) -> FloatArray:
+def drape(points: FloatArray, own: NDArray[np.bool_], axis: FloatArray, slope: float) -> FloatArray:
     """How far cloth that hangs from the widest places above stands off each point.
 
     Args:
@@ -290,6 +298,8 @@ def drape(
         hung[k] = np.maximum(grid[k], fallen)
     hung = gaussian_filter(hung, (2.0, 1.2), mode=("nearest", "wrap"))
     result = np.zeros(len(points))
-    reach = map_coordinates(hung, [depth - 0.5, place - 0.5], order=1, mode="grid-wrap")
+    # Only columns wrap: rows are kept within the grid.
+    inside = np.clip(depth - 0.5, 0, len(hung) - 1)
+    reach = map_coordinates(hung, [inside, place - 0.5], order=1, mode="grid-wrap")
     result[own] = np.clip(reach - radius, 0, 0.12)
     return result

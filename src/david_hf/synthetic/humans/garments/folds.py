@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ...mesh import FloatArray, IntArray, normalize
+from david_hf.synthetic.mesh import FloatArray, IntArray, normalize
+
 from .cutting import Sheet
 
 
@@ -14,12 +15,14 @@ def noise(points: FloatArray, rng: np.random.Generator, length: FloatArray) -> F
         rng: Source of randomness.
         length: (3,) wavelength along x, y and z, metres.
     """
-    scaled = points / length
-    total = np.zeros(len(points))
+    scaled = (points / length).astype(np.float32)
+    total = np.zeros(len(points), np.float32)
     for _ in range(4):
-        bend = np.sin(scaled @ rng.normal(0, 2.2, 3) + rng.uniform(0, 6.3))
-        total += np.sin(2 * np.pi * scaled @ normalize(rng.normal(size=3)) + 1.6 * bend)
-    return total / 2.6
+        along = rng.normal(0, 2.2, 3).astype(np.float32)
+        bend = np.sin(scaled @ along + np.float32(rng.uniform(0, 6.3)))
+        across = (2 * np.pi * normalize(rng.normal(size=3))).astype(np.float32)
+        total += np.sin(scaled @ across + np.float32(1.6) * bend)
+    return total / np.float32(2.6)
 
 
 def ridges(points: FloatArray, rng: np.random.Generator, length: FloatArray) -> FloatArray:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ...mesh import FloatArray, Mesh, normalize
+from david_hf.synthetic.mesh import FloatArray, IntArray, Mesh, normalize
 
 # Closed grids run from column 0 to the last and back to 0.
 
@@ -18,12 +18,14 @@ def grid(points: FloatArray, closed: bool = False, tile: tuple[float, float] = (
     """
     rows, columns = points.shape[:2]
     wide = columns + closed
-    uv = np.stack(
-        np.meshgrid(np.linspace(0, tile[0], wide), np.linspace(tile[1], 0, rows)), 2
-    ).reshape(-1, 2)
+    # Rows lie apart in the texture as they do in space, so that cloth is not stretched.
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=2).mean(1)
+    down = np.concatenate([[0.0], np.cumsum(steps)]) / max(float(steps.sum()), 1e-9)
+    uv = np.stack(np.meshgrid(np.linspace(0, tile[0], wide), tile[1] * (1 - down)), 2)
+    uv = uv.reshape(-1, 2)
     row, column = (part.ravel() for part in np.mgrid[0 : rows - 1, 0 : wide - 1])
 
-    def quads(width: int, wrap: int) -> FloatArray:
+    def quads(width: int, wrap: int) -> IntArray:
         a, b = row * width + column, row * width + (column + 1) % wrap
         c, d = a + width, b + width
         return np.concatenate([np.stack([a, c, b], 1), np.stack([b, c, d], 1)])
@@ -44,14 +46,17 @@ def thick(points: FloatArray, thickness: float, closed: bool = False) -> FloatAr
 
 def grid_normals(points: FloatArray, closed: bool = False) -> FloatArray:
     """Unit normals (R, C, 3) of a grid."""
+    across: FloatArray
     if closed:
         across = np.roll(points, -1, 1) - np.roll(points, 1, 1)
     else:
-        across = np.gradient(points, axis=1)
+        across = np.asarray(np.gradient(points, axis=1))
     return normalize(np.cross(np.gradient(points, axis=0), across))
 
 
-def tube(path: FloatArray, radius: float | FloatArray, closed: bool = False, sides: int = 8) -> Mesh:
+def tube(
+    path: FloatArray, radius: float | FloatArray, closed: bool = False, sides: int = 8
+) -> Mesh:
     """A round tube along a path (N, 3); the radius in metres is a number or (N,)."""
     if closed:
         tangent = normalize(np.roll(path, -1, 0) - np.roll(path, 1, 0))
@@ -68,11 +73,9 @@ def tube(path: FloatArray, radius: float | FloatArray, closed: bool = False, sid
     if not closed:
         caps = np.broadcast_to(path[[0, -1]][None], (sides, 2, 3))
         points = np.concatenate([caps[:, :1], points, caps[:, 1:]], 1)
-    mesh = grid(points.transpose(1, 0, 2) if not closed else points.transpose(1, 0, 2), True)
     if closed:
-        looped = np.concatenate([points, points[:, :1]], 1)
-        mesh = grid(looped.transpose(1, 0, 2), True)
-    return mesh
+        points = np.concatenate([points, points[:, :1]], 1)
+    return grid(points.transpose(1, 0, 2), True)
 
 
 def disc(centre: FloatArray, normal: FloatArray, radius: float, height: float) -> Mesh:

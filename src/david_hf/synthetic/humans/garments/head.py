@@ -5,7 +5,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ...mesh import FloatArray, IntArray
+from david_hf.synthetic.mesh import FloatArray, IntArray
+
 from .fitting import Fit
 from .grids import envelope
 
@@ -93,9 +94,7 @@ class Head:
         radius = envelope(hull - self.centre, directions, spread_deg, 1.0)
         return directions, radius
 
-    def brim_angle(
-        self, front: float, back: float, columns: int = 56
-    ) -> FloatArray:
+    def brim_angle(self, front: float, back: float, columns: int = 56) -> FloatArray:
         """Polar angles (C,) where a tilted plane meets the head; heights above the eyes, metres."""
         turn = np.linspace(0, 2 * np.pi, columns, endpoint=False)
         share = 0.5 + 0.5 * np.cos(turn)

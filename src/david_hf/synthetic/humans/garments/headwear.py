@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...mesh import FloatArray, Mesh
+from david_hf.synthetic.mesh import FloatArray, Mesh
+
 from .folds import noise
 from .grids import disc, grid, merge, thick
 from .head import Head
 
 NUM_COLUMNS = 56
+WRAP_COLUMNS = 88  # cloth on the shoulders lies far from the centre
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,9 @@ def cap(head: Head, rng: np.random.Generator) -> Headwear:
         head, brim, 0.006, lambda t: 0.014 * np.sin(np.pi * np.clip(t, 0, 0.9)) * (0.5 + front)
     )
     free = head.bare_scalp(_beneath(head, brim, 0.06))
-    button = disc(head.posed(crown[0].mean(0)), head.posed(crown[0].mean(0) + [0, 0, 1.0])
-                  - head.posed(crown[0].mean(0)), 0.007, 0.006)  # fmt: skip
+    top = crown[0].mean(0)
+    pair = head.posed(np.stack([top, top + np.array([0, 0, 1.0])]))
+    button = disc(pair[0], pair[1] - pair[0], 0.007, 0.006)
     meshes = [
         merge(_solid(head, crown, 0.002, (1.6, 0.6)), button),
         _visor(head, crown[-1], rng.uniform(0.055, 0.075), rng.uniform(0.008, 0.03)),
@@ -114,7 +117,7 @@ def _visor(head: Head, rim: FloatArray, length: float, bend: float) -> Mesh:
         out[:, 1] = -share * length * head.scale * reach
         out[:, 2] = -0.28 * share * length * reach - bend * turn**2 * (0.4 + 0.6 * share)
         rows.append(edge + out)
-    points = np.stack(rows) + [0, 0, 0.003]
+    points = np.stack(rows) + np.array([0, 0, 0.003])
     loop = np.concatenate([points, points[::-1] - [0, 0, 0.004], points[:1]])
     return grid(head.posed(loop), tile=(0.5, 0.3))
 
@@ -147,7 +150,9 @@ def headband(head: Head, rng: np.random.Generator) -> Headwear:
     """A band round forehead and back of the head."""
     brim = head.brim_angle(rng.uniform(0.035, 0.06), 0.0)
     band = _band(head, brim, 0.72, 1.0, 0.004, 0.003)
-    return Headwear([_solid(head, band, 0.003, (1.6, 0.15))], np.ones(len(head.fit.rest), bool), 0.01)
+    return Headwear(
+        [_solid(head, band, 0.003, (1.6, 0.15))], np.ones(len(head.fit.rest), bool), 0.01
+    )
 
 
 def helmet(head: Head, rng: np.random.Generator) -> Headwear:
@@ -155,15 +160,15 @@ def helmet(head: Head, rng: np.random.Generator) -> Headwear:
     brim = head.brim_angle(0.05, 0.015)
     ribs = 0.004 * rng.integers(0, 2)
     turn = np.linspace(0, 2 * np.pi, len(brim), endpoint=False)
-    crown = _crown(head, brim, 0.016, lambda t: 0.016 * np.sin(np.pi * t * 0.8) + ribs * np.cos(6 * turn))
+    crown = _crown(
+        head, brim, 0.016, lambda t: 0.016 * np.sin(np.pi * t * 0.8) + ribs * np.cos(6 * turn)
+    )
     free = head.bare_scalp(_beneath(head, brim, 0.05))
     peak = _visor(head, crown[-1], 0.035, 0.004)
     return Headwear([merge(_solid(head, crown, 0.012, (1.0, 1.0)), peak)], free, 0.014)
 
 
-def wrap(
-    head: Head, rng: np.random.Generator, puff: float, drop: float, face: float
-) -> Headwear:
+def wrap(head: Head, rng: np.random.Generator, puff: float, drop: float, face: float) -> Headwear:
     """A hood that is up, or a scarf over hair, ears and neck (hijab).
 
     Args:
@@ -173,34 +178,33 @@ def wrap(
         drop: How far it reaches below the centre of the head, metres.
         face: Opening for the face as a polar angle from the front, radians.
     """
-    turn = np.linspace(0, 2 * np.pi, NUM_COLUMNS, endpoint=False)
+    turn = np.linspace(0, 2 * np.pi, WRAP_COLUMNS, endpoint=False)
     # Seen from the front the opening is an upright oval from the forehead to below the chin.
     low, high = np.clip(np.cos(turn), 0, 1), np.clip(-np.cos(turn), 0, 1)
     opening = np.pi - (face + 0.03 * low - 0.24 * high)
-    polar = np.linspace(0.02, 1, 44)[:, None] * opening
-    directions, hugged = head.dome(polar, NUM_COLUMNS, "back", None, 12.0)
+    polar = np.linspace(0.02, 1, 56)[:, None] * opening
+    directions, hugged = head.dome(polar, WRAP_COLUMNS, "back", head.points[::2], 12.0)
     clothed = head.fit.outer_rest
     near = np.linalg.norm(clothed - head.centre, axis=1) < 1.5 * drop
-    hull = np.concatenate([head.points, clothed[near]])
-    _, draped = head.dome(polar, NUM_COLUMNS, "back", hull, 10.0)
+    hull = np.concatenate([head.points[::2], clothed[near]])
+    _, draped = head.dome(polar, WRAP_COLUMNS, "back", hull, 10.0)
     rim = np.linspace(0, 1, len(polar))[:, None]
     share = np.clip((0.96 - rim) / 0.16, 0, 1)
     radius = hugged + share * (draped - hugged)
     down = np.clip(-directions[..., 2], 0, 1)
-    folds = noise(
-        (directions * 0.2).reshape(-1, 3), rng, np.array([0.07, 0.07, 0.25])
-    ).reshape(radius.shape)
-    loose = radius + puff * (1 + 0.5 * down) + (0.003 + 0.25 * puff * down) * folds * (1 - rim**6)
+    folds = noise((directions * 0.2).reshape(-1, 3), rng, np.array([0.07, 0.07, 0.25])).reshape(
+        radius.shape
+    )
+    loose = radius + puff * (1 + 0.5 * down) + (0.002 + 0.15 * puff * down) * folds * (1 - rim**6)
     # Below `drop` the cloth dives under the clothes.
-    sunk = np.clip((loose * down - drop) / (0.15 * drop), 0, 1)
+    sunk = np.clip((loose * down - drop) / (0.35 * drop), 0, 1)
     loose = loose - sunk * (loose - 0.75 * drop / np.clip(down, 0.3, 1))
     rest = head.centre + directions * loose[..., None]
-    rest = thick(rest, 0.003, True)
-    posed = head.fit.carried(rest.reshape(-1, 3)).reshape(rest.shape)
-    rigid = head.posed(rest)
+    layers = thick(rest, 0.003, True)
+    posed = head.fit.carried(layers.reshape(-1, 3)).reshape(layers.shape)
     # The skull part follows the head alone; the drape follows neck and shoulders.
-    share = np.clip((rest[..., 2] - head.chin[2] + 0.01) / 0.05, 0, 1)[..., None]
-    mesh = grid(share * rigid + (1 - share) * posed, True, (2.0, 1.0))
+    share = np.clip((layers[..., 2] - head.chin[2] + 0.02) / 0.08, 0, 1)[..., None]
+    mesh = grid(share * head.posed(layers) + (1 - share) * posed, True, (2.0, 1.6))
     offset = head.points - head.centre
     polar_points = np.arccos(np.clip(-offset[:, 1] / np.linalg.norm(offset, axis=1), -1, 1))
     free = head.bare_scalp(polar_points > face * 0.9)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...scene import Surface
-from ..fabrics import Fabric, plain
+from david_hf.synthetic.humans.fabrics import Fabric, plain
+from david_hf.synthetic.scene import Surface
+
 from .bottoms import skirt_sheet
 from .fitting import Fit
 from .shells import CLOSED, Pattern, Shell, front_width
@@ -15,12 +16,12 @@ from .wardrobe import METAL, PLASTIC, Wardrobe, ribs_of, seam_of
 
 # kind: (material, ease, looseness, smoothing, height of folds)
 CUTS = {
-    "blazer": ("wool", 0.014, 0.6, 9, 0.0045),
+    "blazer": ("wool", 0.014, 0.8, 10, 0.0045),
     "coat": ("wool", 0.020, 0.8, 10, 0.0055),
     "cardigan": ("knit", 0.013, 0.7, 8, 0.0060),
     "zip": ("nylon", 0.015, 0.8, 8, 0.0075),
-    "denim": ("denim", 0.013, 0.6, 8, 0.0060),
-    "leather": ("leather", 0.014, 0.5, 8, 0.0070),
+    "denim": ("denim", 0.013, 0.8, 9, 0.0060),
+    "leather": ("leather", 0.014, 0.8, 10, 0.0070),
     "puffer": ("nylon", 0.022, 0.7, 9, 0.0140),
     "gilet": ("nylon", 0.018, 0.6, 8, 0.0110),
     "hi_vis": ("nylon", 0.015, 0.8, 8, 0.0060),
@@ -93,8 +94,10 @@ def _tailored(wardrobe: Wardrobe, kind: str, shell: Shell, fabric: Fabric) -> No
     width = wardrobe.between(0.04, 0.065)
     wardrobe.add("lapels", lapels(fit, shell, width), fabric)
     top = fit.height["shoulder"]
-    start = float(np.clip(np.arctan2(front_width(pattern, np.array(top)) + 0.4 * width, 0.075), 0.3, 1.2))
-    collar = folded_collar(fit, 0.028, 0.045, 0.013, start, 0.012)
+    start = float(
+        np.clip(np.arctan2(front_width(pattern, np.array(top)) + 0.4 * width, 0.075), 0.3, 1.2)
+    )
+    collar = folded_collar(fit, 0.030, 0.050, 0.016, start, 0.012)
     wardrobe.put("collar", collar, fabric)
     _front_edge(wardrobe, shell, fabric)
     count = int(wardrobe.rng.integers(1, 4))
@@ -111,7 +114,9 @@ def _tailored(wardrobe: Wardrobe, kind: str, shell: Shell, fabric: Fabric) -> No
     if wardrobe.rng.random() < 0.3 and kind == "blazer":
         z = fit.height["chest"] + 0.10
         square = rectangle(shell, (0.075, 0.135), (z, z + 0.022))
-        wardrobe.add("handkerchief", shell.patch(square, 0.003), wardrobe.coloured("white", fabric.surface))
+        wardrobe.add(
+            "handkerchief", shell.patch(square, 0.003), wardrobe.coloured("white", fabric.surface)
+        )
     if kind == "coat" and not is_seated(fit):
         _coat_skirt(wardrobe, shell, fabric)
 
@@ -152,7 +157,9 @@ def _reflective_bands(wardrobe: Wardrobe, shell: Shell) -> None:
     for z in (height["waist"] + 0.02, height["waist"] + 0.13):
         band = np.where(sheet.arm < -0.05, ring(shell, sheet.rest[:, 2], z, z + 0.05), -0.1)
         wardrobe.add("band", shell.patch(band, 0.0012), silver)
-    strap = np.minimum(0.022 - np.abs(np.abs(sheet.rest[:, 0]) - 0.10), sheet.rest[:, 2] - height["waist"] - 0.12)
+    strap = np.minimum(
+        0.022 - np.abs(np.abs(sheet.rest[:, 0]) - 0.10), sheet.rest[:, 2] - height["waist"] - 0.12
+    )
     wardrobe.add("band", shell.patch(strap, 0.001), silver)
 
 
@@ -163,16 +170,20 @@ def _button_band(wardrobe: Wardrobe, shell: Shell, ribs: Fabric) -> None:
     wardrobe.add("placket", shell.patch(band, 0.002), ribs)
     heights = np.arange(pattern.lapel - 0.01, pattern.lowest + 0.03, -0.075)
     dark = wardrobe.coloured("earth", PLASTIC)
-    wardrobe.put("buttons", buttons(shell, heights, max(pattern.opening, 0) + 0.014, 0.009, 0.004), dark)
+    wardrobe.put(
+        "buttons", buttons(shell, heights, max(pattern.opening, 0) + 0.014, 0.009, 0.004), dark
+    )
 
 
 def _casual(wardrobe: Wardrobe, kind: str, shell: Shell, fabric: Fabric) -> None:
     fit, pattern = wardrobe.fit, shell.pattern
     gap = 0.25 if pattern.opening > 0 or pattern.lapel < 1 else 0.08
     if kind in ("denim", "leather"):
-        wardrobe.put("collar", folded_collar(fit, 0.028, 0.05, 0.012, 0.75, 0.02), fabric)
+        wardrobe.put("collar", folded_collar(fit, 0.030, 0.054, 0.016, 0.75, 0.02), fabric)
     elif wardrobe.draws("jacket.hood"):
-        wardrobe.put("hood", hood_down(fit, wardrobe.rng, wardrobe.between(1.0, 1.3)), fabric)
+        if wardrobe.draws("headwear.kind") != "hood":
+            size = wardrobe.between(1.0, 1.3)
+            wardrobe.put("hood", hood_down(fit, wardrobe.rng, size), fabric)
     else:
         add_zip_collar(wardrobe, fabric, gap, wardrobe.between(0.035, 0.065))
     if kind in ("puffer", "gilet"):

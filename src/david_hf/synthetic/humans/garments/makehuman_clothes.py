@@ -3,12 +3,13 @@
 import numpy as np
 from PIL import Image
 
-from ...mesh import Mesh
-from ...scene import Part
-from ...textures import Texture, read_texture
-from ..bodies import skin
-from ..fabrics import MATERIALS, Fabric, colour_of, weave_fabric
-from ..makehuman import Garment, MakeHumanFolder
+from david_hf.synthetic.humans.bodies import skin
+from david_hf.synthetic.humans.fabrics import Fabric, colour_of, weave_fabric
+from david_hf.synthetic.humans.makehuman import Garment, MakeHumanFolder
+from david_hf.synthetic.mesh import Mesh
+from david_hf.synthetic.scene import Part
+from david_hf.synthetic.textures import Texture, read_texture
+
 from .parts import worn
 from .wardrobe import LEATHER, Wardrobe
 
@@ -22,14 +23,12 @@ def wear_suit(wardrobe: Wardrobe, folder: MakeHumanFolder) -> bool:
     size = wardrobe.texture_size
     texture = read_texture(suit.texture, size)[..., :3] if suit.texture else None
     if texture is None:
-        fabric = wardrobe.fabric("top", "cotton")
+        fabric = wardrobe.fabric("jacket", "cotton", "plain")
     else:
         if wardrobe.rng.random() < 0.8:
             texture = recolour(texture, wardrobe)
-        roughness, specular, scale, height, _ = MATERIALS["cotton"]
         plain = weave_fabric(wardrobe.rng, "cotton", "plain", np.ones(3), np.ones(3), 64)
         fabric = Fabric(texture, plain.surface)
-        del roughness, specular, scale, height
     wardrobe.parts.append(_part(wardrobe, suit, fabric))
     return True
 
@@ -72,7 +71,11 @@ def _part(wardrobe: Wardrobe, garment: Garment, fabric: Fabric) -> Part:
     points = skin(garment.fit(fit.rest), weights, fit.body.transforms)
     covered = np.array(sorted(garment.hides), int)
     fit.hides[covered] = True
-    reach = 0.012 * fit.body.normals[covered]
-    fit.outer[covered] = fit.outer[covered] + reach
+    fit.covered[covered] = True
+    fit.outer[covered] += 0.012 * fit.body.normals[covered]
     wardrobe.names.append(garment.name)
-    return worn(garment.name, Mesh(points, garment.mesh.faces, garment.mesh.uv, garment.mesh.uv_faces), fabric)
+    return worn(
+        garment.name,
+        Mesh(points, garment.mesh.faces, garment.mesh.uv, garment.mesh.uv_faces),
+        fabric,
+    )

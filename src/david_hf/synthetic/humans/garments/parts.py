@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from ...mesh import FloatArray, Mesh, normalize
-from ...scene import Part
-from ..fabrics import TILE, Fabric
+from david_hf.synthetic.humans.fabrics import TILE, Fabric
+from david_hf.synthetic.mesh import FloatArray, Mesh, normalize
+from david_hf.synthetic.scene import Part
+
 from .cutting import Sheet
 from .fitting import Fit
 

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ...mesh import FloatArray, normalize
+from david_hf.synthetic.mesh import FloatArray, normalize
+
 from .cutting import Sheet, fast_normals
 from .fitting import Fit
 from .folds import creases, limb_folds, ridges
@@ -153,28 +155,26 @@ def sew(
 
 
 def _record(fit: Fit, pattern: Pattern, shell: FloatArray, inside: FloatArray) -> None:
-    covered = inside > 0
+    covered = (inside > 0) & fit.on_skin
+    fit.covered |= covered
     reserve = normalize(shell - fit.body.vertices) * (0.8 * pattern.folds)
     fit.outer = np.where(covered[:, None], shell + reserve, fit.outer)
     if pattern.opening <= CLOSED:
         fit.hides |= _well_inside(fit, inside)
 
 
-def _well_inside(fit: Fit, inside: FloatArray) -> FloatArray:
-    hidden = inside > 0.012
-    on_skin = np.zeros(len(hidden), bool)
-    on_skin[fit.model.surface_vertices] = True
-    hidden &= on_skin
+def _well_inside(fit: Fit, inside: FloatArray) -> NDArray[np.bool_]:
+    """Base vertices (19158,) far enough from the hem that skin stays beneath the edge."""
+    hidden: NDArray[np.bool_] = inside > 0.012
+    hidden &= fit.on_skin
     faces = fit.model.surface.faces
     hidden[faces[~hidden[faces].all(1)].ravel()] = False
     return hidden
 
 
-def _base_shell(
-    fit: Fit, pattern: Pattern, inside: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _base_shell(fit: Fit, pattern: Pattern, inside: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Posed and rest base vertices (19158, 3) of the garment; elsewhere the layer beneath."""
-    rest, normals = fit.rest, fit.rest_normals
+    rest, normals = fit.rest, fit.dummy_normals
     hem = np.clip((pattern.lowest + 0.45 - rest[:, 2]) / 0.45, 0, 1) ** 1.5
     at_neck = np.clip(0.25 - fit.above_neck(rest) / 0.05, 0.3, 1)
     ease = pattern.ease * at_neck + pattern.flare * hem * (fit.arm < -0.05)
@@ -186,24 +186,28 @@ def _base_shell(
     mean = fit.model.neighbour_mean
     for _ in range(pattern.smoothing):
         shell = np.where(active, 0.5 * shell + 0.5 * (mean @ shell), shell)
-    height = ((shell - rest) * normals).sum(1)
+    height = ((shell - fit.dummy) * normals).sum(1)
     shell = shell + normals * np.maximum(0, 0.3 * ease - height)[:, None]
     return _over_layers(fit, fit.posed(shell), active, ease), shell
 
 
 def _outwards(fit: Fit) -> FloatArray:
-    flat = fit.rest_normals * [1, 1, 0]
+    flat = fit.dummy_normals * [1, 1, 0]
     return normalize(flat + 1e-9)
 
 
-def _over_layers(fit: Fit, shell: FloatArray, active: FloatArray, ease: FloatArray) -> FloatArray:
+def _over_layers(
+    fit: Fit, shell: FloatArray, active: NDArray[np.bool_], ease: FloatArray
+) -> FloatArray:
     """Relax the posed shell and keep it outside of the layers worn so far."""
     faces, mean = fit.model.surface.faces, fit.model.neighbour_mean
     normals = fast_normals(mean @ (mean @ fit.outer), faces)
-    for gap in (0.3, 0.3, 0.35):
+    # Tights have little room: they must not sink into the skin.
+    least = np.maximum(0.35 * ease, np.minimum(0.0025, 0.8 * ease))
+    for _ in range(3):
         shell = np.where(active, 0.5 * shell + 0.5 * (mean @ shell), shell)
         height = ((shell - fit.outer) * normals).sum(1)
-        lift = np.maximum(0, gap * ease - height)
+        lift = np.maximum(0, least - height)
         shell = np.where(active, shell + normals * lift[:, None], shell)
     return np.where(active, shell, fit.outer)
 

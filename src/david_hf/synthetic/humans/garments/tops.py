@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..fabrics import Fabric, colour_of, emblem
+from david_hf.synthetic.humans.fabrics import Fabric, colour_of, emblem
+
 from .parts import print_part
 from .shells import Pattern, Shell
 from .trimmings import (
@@ -44,13 +45,7 @@ def top_pattern(wardrobe: Wardrobe, kind: str) -> Pattern:
     _, ease, loose, smoothing, folds = CUTS[kind]
     tucked = wardrobe.draws("top.tucked")
     hem = height["waist"] - 0.06 if tucked else height["hip"] - wardrobe.between(-0.03, 0.06)
-    sleeves = wardrobe.draws("top.sleeves")
-    if kind == "tank":
-        sleeves = "none"
-    elif kind in SHORT_SLEEVED and sleeves == "long":
-        sleeves = "short"
-    elif kind not in SHORT_SLEEVED and sleeves in ("none", "short") and kind not in ("shirt", "blouse"):
-        sleeves = "long"
+    sleeves = _sleeves(kind, wardrobe.draws("top.sleeves"))
     lengths = {
         "none": -0.045,
         "short": fit.elbow * wardrobe.between(0.5, 0.85),
@@ -64,23 +59,35 @@ def top_pattern(wardrobe: Wardrobe, kind: str) -> Pattern:
         hem, sleeve=lengths[sleeves], ease=ease, loose=loose, smoothing=smoothing, folds=folds,
         steps=wardrobe.steps, flare=wardrobe.between(0, 0.015) * loose,
     )  # fmt: skip
-    return replace(pattern, **_neckline(wardrobe, kind))
+    neck, depth, width = _neckline(wardrobe, kind)
+    return replace(pattern, neck=neck, neck_depth=depth, neck_width=width)
 
 
-def _neckline(wardrobe: Wardrobe, kind: str) -> dict[str, float]:
+def _sleeves(kind: str, drawn: str) -> str:
+    """The sleeves a kind of top can have that come nearest to what was drawn."""
+    if kind == "tank":
+        return "none"
+    if kind in SHORT_SLEEVED:
+        return "short" if drawn == "long" else drawn
+    if kind in ("shirt", "blouse") or drawn == "elbow":
+        return "short" if drawn == "none" else drawn
+    return "long"
+
+
+def _neckline(wardrobe: Wardrobe, kind: str) -> tuple[float, float, float]:
+    """Height of a neckline, depth of its V or scoop, and half its width (see `Pattern`)."""
     between = wardrobe.between
     if kind == "v_neck":
-        return {"neck_depth": between(0.05, 0.12), "neck_width": between(0.05, 0.07)}
+        return 0.0, between(0.05, 0.12), between(0.05, 0.07)
     if kind in ("scoop", "tank", "dress_top"):
-        depth = between(0.04, 0.10)
-        return {"neck": between(-0.025, -0.005), "neck_depth": depth, "neck_width": -0.085}
+        return between(-0.025, -0.005), between(0.04, 0.10), -0.085
     if kind == "turtleneck":
-        return {"neck": 0.012}
+        return 0.012, 0.0, 0.06
     if kind in ("shirt", "polo", "blouse"):
         closed = bool(wardrobe.draws("top.tie")) and kind == "shirt"
         depth = 0.0 if closed else between(0.02, 0.11)
-        return {"neck": 0.006, "neck_depth": depth, "neck_width": 0.028 + 0.15 * depth}
-    return {"neck": between(-0.012, 0.004)}
+        return 0.006, depth, 0.028 + 0.15 * depth
+    return between(-0.012, 0.004), 0.0, 0.06
 
 
 def make_top(
@@ -131,9 +138,15 @@ def _finish(wardrobe: Wardrobe, kind: str, shell: Shell, fabric: Fabric) -> None
         mesh = folded_collar(wardrobe.fit, 0.055, 0.05, 0.004, 0.0, 0.0)
         wardrobe.put("turtleneck", mesh, ribs_of(fabric, wardrobe.rng))
     elif kind == "hoodie":
-        wardrobe.put("hood", hood_down(wardrobe.fit, wardrobe.rng, wardrobe.between(0.85, 1.2)), fabric)
-        pocket = rectangle(shell, (-0.12, 0.12), (shell.pattern.lowest + 0.05, shell.pattern.lowest + 0.22))
-        side = np.abs(shell.sheet.rest[:, 0]) + 0.5 * (shell.sheet.rest[:, 2] - shell.pattern.lowest)
+        if wardrobe.draws("headwear.kind") != "hood":
+            size = wardrobe.between(0.85, 1.2)
+            wardrobe.put("hood", hood_down(wardrobe.fit, wardrobe.rng, size), fabric)
+        pocket = rectangle(
+            shell, (-0.12, 0.12), (shell.pattern.lowest + 0.05, shell.pattern.lowest + 0.22)
+        )
+        side = np.abs(shell.sheet.rest[:, 0]) + 0.5 * (
+            shell.sheet.rest[:, 2] - shell.pattern.lowest
+        )
         wardrobe.add("pocket", shell.patch(np.minimum(pocket, 0.17 - side), 0.003), fabric)
     if kind in ("t_shirt", "long_sleeve", "sweater", "hoodie") and wardrobe.draws("top.print"):
         _add_print(wardrobe, shell, fabric)
@@ -167,7 +180,9 @@ def _add_neck_binding(wardrobe: Wardrobe, shell: Shell, fabric: Fabric) -> None:
     wardrobe.add("neckband", shell.patch(near, 0.0016), band)
     if shell.pattern.sleeve > 0:
         edge = shell.pattern.sleeve - shell.sheet.arm
-        wardrobe.add("seam", shell.patch(ring(shell, edge, 0.019, 0.0215), 0.0006, 0.0006), seam_of(fabric))
+        wardrobe.add(
+            "seam", shell.patch(ring(shell, edge, 0.019, 0.0215), 0.0006, 0.0006), seam_of(fabric)
+        )
     hem = shell.sheet.rest[:, 2] - shell.pattern.lowest
     line = np.where(shell.sheet.arm < -0.05, ring(shell, hem, 0.02, 0.0225), -0.1)
     wardrobe.add("seam", shell.patch(line, 0.0006, 0.0006), seam_of(fabric))
@@ -187,7 +202,14 @@ def _add_shirt_front(wardrobe: Wardrobe, kind: str, shell: Shell, fabric: Fabric
     tied = bool(wardrobe.draws("top.tie")) and kind == "shirt"
     start = 0.06 if tied else 0.16 + 2.2 * pattern.neck_depth
     stand = wardrobe.between(0.026, 0.036)
-    collar = folded_collar(fit, stand, stand + wardrobe.between(0.008, 0.018), 0.006, start, wardrobe.between(0.01, 0.03))
+    collar = folded_collar(
+        fit,
+        stand,
+        stand + wardrobe.between(0.008, 0.018),
+        0.006,
+        start,
+        0.006 if wardrobe.draws("jacket.kind") != "none" else wardrobe.between(0.01, 0.03),
+    )
     other = kind == "polo" and wardrobe.draws("top.colour_block")
     wardrobe.put("collar", collar, wardrobe.second("top", "cotton") if other else fabric)
     if pattern.sleeve > fit.elbow * 1.3:

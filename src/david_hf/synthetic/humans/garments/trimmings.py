@@ -1,8 +1,10 @@
 """What is sewn onto tops: collars, hoods, ribs, plackets, buttons, pockets, lapels, ties."""
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
-from ...mesh import FloatArray, Mesh, normalize
+from david_hf.synthetic.mesh import FloatArray, Mesh, normalize
+
 from .cutting import Sheet
 from .fitting import Fit
 from .folds import noise
@@ -17,19 +19,22 @@ class Neck:
 
     Args:
         fit: The body.
-        columns: Points once around.
+        start: Angle from the front where it begins and ends, or None for once around.
     """
 
-    def __init__(self, fit: Fit, columns: int = NUM_COLUMNS) -> None:
+    def __init__(self, fit: Fit, start: float | None = None) -> None:
         self.fit = fit
-        self.origin = fit.joint("neck01") + [0, 0, -0.004]
+        self.origin = fit.joint("neck01") - np.array([0, 0, 0.004])
         self.up = normalize(np.array([0, -0.447, 0.894]))
         self.back = np.cross(self.up, [1.0, 0, 0])
         self.levels = np.linspace(-0.06, 0.08, 8) * fit.size
-        self.angles = np.linspace(0, 2 * np.pi, columns, endpoint=False)
-        self._radius = self._measure()
+        if start is None:
+            self.angles = np.linspace(0, 2 * np.pi, NUM_COLUMNS, endpoint=False)
+        else:
+            self.angles = np.linspace(start, 2 * np.pi - start, NUM_COLUMNS)
+        self._radius = self._measure(closed=start is None)
 
-    def _measure(self) -> FloatArray:
+    def _measure(self, closed: bool) -> FloatArray:
         """Radius (levels, columns) of the skin."""
         on_skin = self.fit.model.surface_vertices
         offset = self.fit.dummy[on_skin] - self.origin
@@ -45,9 +50,7 @@ class Neck:
             weight = weight * (radius < 0.16) + 1e-12
             rows.append((weight * radius).sum(1) / weight.sum(1))
         smooth = np.array(rows)
-        for _ in range(3):
-            smooth = 0.5 * smooth + 0.25 * (np.roll(smooth, 1, 1) + np.roll(smooth, -1, 1))
-        return smooth
+        return np.asarray(gaussian_filter1d(smooth, 1.2, 1, mode="wrap" if closed else "nearest"))
 
     def points(self, height: FloatArray, gap: FloatArray) -> FloatArray:
         """Rest points (R, C, 3) at heights and distances from the skin (R, C), metres."""
@@ -61,24 +64,24 @@ class Neck:
         direction = direction - np.cos(self.angles)[:, None] * self.back
         return np.asarray(self.origin + height[..., None] * self.up + reach * direction)
 
-    def band(self, profile: FloatArray, start: float, gather: float = 0.0) -> FloatArray:
+    def band(self, profile: FloatArray, gather: float = 0.0) -> FloatArray:
         """Rest points (R, C, 3) of a band whose profile is (R, 2): height and gap.
 
         Args:
             profile: From the inner lower edge over the top to the outer lower edge.
-            start: Angle from the front at which the band begins and ends.
             gather: Extra length of the outer edge towards the two ends, metres: collar points.
         """
-        self.angles = np.linspace(start, 2 * np.pi - start, len(self.angles))
-        self._radius = self._measure()
-        ends = np.exp(-(((np.minimum(self.angles, 2 * np.pi - self.angles) - start) / 0.35) ** 2))
+        from_front = np.minimum(self.angles, 2 * np.pi - self.angles)
+        ends = np.exp(-(((from_front - from_front.min()) / 0.35) ** 2))
         outer = np.clip((np.arange(len(profile)) / (len(profile) - 1) - 0.5) * 2, 0, 1)
-        height = profile[:, :1] - gather * outer[:, None] * ends
-        gap = profile[:, 1:] + 0.25 * gather * outer[:, None] * ends
-        return self.points(height, np.broadcast_to(gap, height.shape))
+        tips = gather * outer[:, None] * ends
+        gap = np.broadcast_to(profile[:, 1:] + 0.25 * tips, tips.shape)
+        return self.points(profile[:, :1] - tips, gap)
 
 
-def folded_collar(fit: Fit, stand: float, fall: float, gap: float, start: float, tips: float) -> Mesh:
+def folded_collar(
+    fit: Fit, stand: float, fall: float, gap: float, start: float, tips: float
+) -> Mesh:
     """A collar that stands up from the neckline and folds over.
 
     Args:
@@ -104,7 +107,7 @@ def folded_collar(fit: Fit, stand: float, fall: float, gap: float, start: float,
         ]
     )
     size = fit.trim
-    rest = Neck(fit).band(profile * size, start, tips * size)
+    rest = Neck(fit, start).band(profile * size, tips * size)
     posed = fit.carried(rest.reshape(-1, 3)).reshape(rest.shape)
     for row, lift in zip(range(5, 9), (0.004, 0.005, 0.006, 0.007), strict=True):
         posed[row] = fit.outside(posed[row], lift)
@@ -116,7 +119,7 @@ def standing_collar(fit: Fit, height: float, gap: float, start: float) -> Mesh:
     rows = np.linspace(0, 1, 7)
     bulge = 0.004 * np.sin(np.pi * rows)
     profile = np.stack([-0.015 + rows * (height + 0.015), gap + bulge], 1)
-    rest = Neck(fit).band(profile[::-1] * fit.trim, start)
+    rest = Neck(fit, start).band(profile[::-1] * fit.trim)
     return _carried_band(fit, rest, 0.004)
 
 
@@ -136,10 +139,7 @@ def _solid(points: FloatArray, thickness: float) -> Mesh:
 
 def hood_down(fit: Fit, rng: np.random.Generator, size: float) -> Mesh:
     """A hood that lies on the back: a fold of cloth round the neck, thick behind; size ~1."""
-    neck = Neck(fit)
-    start = 0.45
-    neck.angles = np.linspace(start, 2 * np.pi - start, NUM_COLUMNS)
-    neck._radius = neck._measure()
+    neck = Neck(fit, 0.45)
     behind = (0.5 - 0.5 * np.cos(neck.angles)) ** 1.4
     turn = np.linspace(0, 2 * np.pi, 19)[:, None]
     size = size * fit.trim
@@ -206,8 +206,10 @@ def lapels(fit: Fit, shell: Shell, width: float) -> Sheet:
     outer = inner + width * np.sqrt(np.clip(rise * 1.6, 0, 1))
     # The notch is a step between lapel and collar.
     outer = np.where(z > notch + 0.012, inner + 0.62 * width, outer)
-    gap = np.abs(z - notch - 0.5 * (x - inner)) - 0.0025 + 0.2 * np.clip(
-        inner + 0.55 * width - x, 0, None
+    gap = (
+        np.abs(z - notch - 0.5 * (x - inner))
+        - 0.0025
+        + 0.2 * np.clip(inner + 0.55 * width - x, 0, None)
     )
     level = np.minimum.reduce([outer - x, z - pattern.lapel - 0.004, gap, x - inner + 0.004])
     level = np.where((rest[:, 1] < fit.front + 0.01) & (shell.sheet.arm < -0.05), level, -0.1)
@@ -219,7 +221,11 @@ def tie(fit: Fit, shell: Shell, end: float, width: float) -> Mesh:
     top = fit.joint("neck01")[2] - 0.052 * fit.size
     rows = np.concatenate([[0, 0.012, 0.03, 0.042], np.linspace(0.05, top - end, 24)])
     half = np.concatenate(
-        [[0.020, 0.021, 0.014, 0.011], np.linspace(0.013, width, 21), width * np.array([0.8, 0.4, 0.02])]
+        [
+            [0.020, 0.021, 0.014, 0.011],
+            np.linspace(0.013, width, 21),
+            width * np.array([0.8, 0.4, 0.02]),
+        ]
     )
     lift = np.concatenate([[0.014, 0.019, 0.017, 0.012], np.full(24, 0.010)])
     points = []

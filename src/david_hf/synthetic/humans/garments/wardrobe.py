@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...factors import Draws
-from ...mesh import FloatArray, Mesh
-from ...scene import Part, Surface
-from ..fabrics import Fabric, colour_of, plain, weave_fabric
+from david_hf.synthetic.factors import Draws
+from david_hf.synthetic.humans.fabrics import Fabric, colour_of, plain, weave_fabric
+from david_hf.synthetic.mesh import FloatArray, Mesh
+from david_hf.synthetic.scene import Part, Surface
+
 from .cutting import Sheet
 from .fitting import Fit
 from .parts import cloth_part, worn

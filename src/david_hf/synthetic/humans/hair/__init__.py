@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...factors import Draws
-from ...mesh import FloatArray
-from ...scene import HairColour, Strands
-from ..bodies import BodyModel, Landmarks, PosedBody
+from david_hf.synthetic.factors import Draws
+from david_hf.synthetic.humans.bodies import BodyModel, Landmarks, PosedBody
+from david_hf.synthetic.mesh import FloatArray
+from david_hf.synthetic.scene import HairColour, Strands
+
 from . import regions
 from .facial import brow_strands, lash_strands
 from .gathered import grow_gathered
@@ -178,9 +179,7 @@ class _Barber:
         return Strands(posed, normals, float(radius), colour)
 
 
-def _area(
-    style: HairStyle, full: FloatArray, neutral: FloatArray, marks: Landmarks
-) -> FloatArray:
+def _area(style: HairStyle, full: FloatArray, neutral: FloatArray, marks: Landmarks) -> FloatArray:
     """The part of the scalp a style grows on."""
     if style.area == "ring":
         return full * (1 - regions.crown(neutral, marks))
@@ -197,4 +196,3 @@ def _resampled(strands: NDArray[np.float32], length: int) -> NDArray[np.float32]
     low = np.minimum(at.astype(int), strands.shape[1] - 2)
     share = (at - low)[None, :, None].astype(np.float32)
     return strands[:, low] * (1 - share) + strands[:, low + 1] * share
-

@@ -2,15 +2,29 @@
 
 import numpy as np
 
-from ...mesh import FloatArray, normalize
-from ..bodies import BodyModel, PosedBody
-from ..surface_points import bind, face_frame
+from david_hf.synthetic.humans.bodies import BodyModel, PosedBody
+from david_hf.synthetic.humans.surface_points import bind, face_frame
+from david_hf.synthetic.mesh import FloatArray, normalize
 
 POINTS = 6
 BROW_LENGTH, LASH_LENGTH = 0.0085, 0.009  # metres
 BROW_COUNT = 420  # per eye
 # Vertices of hm08 along the lids of the left eye, from the nose to the temple.
-UPPER_LID = (14763, 14766, 14762, 14761, 14760, 14743, 14742, 14744, 14745, 14746, 14747, 14748, 14749)
+UPPER_LID = (
+    14763,
+    14766,
+    14762,
+    14761,
+    14760,
+    14743,
+    14742,
+    14744,
+    14745,
+    14746,
+    14747,
+    14748,
+    14749,
+)
 LOWER_LID = (14765, 14759, 14793, 14758, 14757, 14756, 14755, 14754, 14753, 14752, 14792, 14751)
 LEFT_TO_RIGHT = 125
 
@@ -45,7 +59,11 @@ def brow_strands(
         tangent, _ = face_frame(np.tile(outward, (count, 1)), normals)
         rise = np.interp(along, [0, 0.3, 1], [0.9, 0.25, -0.25]) - across * 0.5
         direction = normalize(tangent + up * rise[:, None] + 0.12 * rng.normal(size=(count, 3)))
-        length = BROW_LENGTH * rng.uniform(0.6, 1.1, count) * np.interp(along, [0, 0.2, 1], [0.7, 1, 0.8])
+        length = (
+            BROW_LENGTH
+            * rng.uniform(0.6, 1.1, count)
+            * np.interp(along, [0, 0.2, 1], [0.7, 1, 0.8])
+        )
         both.append(_bent(roots, direction, normals * 0.35, length))
     return np.concatenate(both)
 

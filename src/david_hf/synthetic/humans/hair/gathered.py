@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...mesh import FloatArray, normalize
-from ..surface_points import scatter
+from david_hf.synthetic.humans.surface_points import scatter
+from david_hf.synthetic.mesh import FloatArray, normalize
+
 from .growth import NUM_GUIDES, HeadFrame, curl, cut_tips, interpolate, trace
 from .styles import HairStyle
 

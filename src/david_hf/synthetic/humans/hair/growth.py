@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ...mesh import FloatArray, IntArray, normalize
-from ..surface_points import SurfacePoints, scatter
+from david_hf.synthetic.humans.surface_points import SurfacePoints, scatter
+from david_hf.synthetic.mesh import FloatArray, IntArray, normalize
+
 from .styles import HairStyle
 
 NUM_GUIDES = 700

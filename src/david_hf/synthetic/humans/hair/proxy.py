@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
-from ...mesh import FloatArray, normalize, vertex_normals
+from david_hf.synthetic.mesh import FloatArray, normalize, vertex_normals
 
 VOXEL = 0.006  # metres
 SOLID = 4.0  # strand points per voxel above which hair counts as dense

@@ -6,8 +6,8 @@ All functions take the neutral, unposed vertices (V, 3) in metres and return den
 
 import numpy as np
 
-from ...mesh import FloatArray
-from ..bodies import Landmarks
+from david_hf.synthetic.humans.bodies import Landmarks
+from david_hf.synthetic.mesh import FloatArray
 
 SOFT = 0.006  # metres over which a hairline thins out
 
@@ -72,7 +72,7 @@ def strip(vertices: FloatArray, marks: Landmarks, half_width: float = 0.022) -> 
 
 
 def beard(vertices: FloatArray, marks: Landmarks, kind: str) -> FloatArray:
-    """Facial hair of a kind: full, short_boxed, goatee, moustache, chin_strap, sideburns or stubble.
+    """Facial hair: full, short_boxed, goatee, moustache, chin_strap, sideburns or stubble.
 
     Raises:
         ValueError: If there is no such kind.
@@ -83,11 +83,11 @@ def beard(vertices: FloatArray, marks: Landmarks, kind: str) -> FloatArray:
     side = np.abs(across)
     cheek = np.interp(angle, [0, 0.45, 0.8, 1.1, 1.35], [-0.016, -0.004, 0.006, -0.012, -0.05])
     jaw = _above(below - cheek, 0.005) * _above(span + 0.012 - below) * _above(1.42 - angle, 0.08)
-    lip = _above(0.031 - side) * _above(0.019 + below, 0.003) * _above(-0.006 - below, 0.002)
+    lip = _above(0.026 - side, 0.007) * _above(0.016 + below, 0.003) * _above(-0.006 - below, 0.002)
     lips = _above(0.028 - side) * _above(0.0085 - np.abs(below), 0.002)
     chin = _above(0.026 - side) * _above(below - 0.012, 0.004) * _above(span + 0.01 - below)
-    around = _above(0.038 - side) * _above(side - 0.022) * _above(below + 0.014) * _above(
-        span - below
+    around = (
+        _above(0.038 - side) * _above(side - 0.022) * _above(below + 0.014) * _above(span - below)
     )
     on_face = _above(1.45 - angle, 0.1)
     kinds = {

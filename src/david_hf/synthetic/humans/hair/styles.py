@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ...factors import Draws
-from ...mesh import FloatArray
-from ...scene import HairColour
+from david_hf.synthetic.factors import Draws
+from david_hf.synthetic.mesh import FloatArray
+from david_hf.synthetic.scene import HairColour
 
 DYES = {
     "blue": (0.02, 0.07, 0.35),
