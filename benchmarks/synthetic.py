@@ -81,7 +81,7 @@ def render(
     scene.save(scene_path)
     blender.render(
         {"scene": str(scene_path), "output": str(exr_path), "panorama": str(panorama.resolve())}
-        | {"threads": 1, **job}
+        | job
     )
     return read_render(exr_path, scene)
 

@@ -47,7 +47,6 @@ def job(folder: Path, index: int) -> dict[str, object]:
     return {name: str(path) for name, path in files.items()} | {
         "panorama": str(folder / "hdri" / "sky.exr"),
         "samples": 4,
-        "threads": 1,
     }
 
 

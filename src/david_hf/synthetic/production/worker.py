@@ -65,7 +65,7 @@ class SampleMaker:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe, self._config = recipe, recipe.config
         self._blender = BlenderProcess(
-            find_blender(recipe.config.blender), recipe.config.render_limit_s
+            find_blender(recipe.config.blender), recipe.config.render_limit_s, recipe.threads
         )
         try:
             self._panoramas = find_panoramas(recipe.config.hdri_dir, self._blender.panoramas)
@@ -164,7 +164,6 @@ class SampleMaker:
                 "output": str(exr_path),
                 "panorama": str(self._panoramas[scene.light.panorama].resolve()),
                 "samples": self._config.samples_per_pixel,
-                "threads": self._recipe.threads,
             }
         )
         try:

@@ -38,6 +38,7 @@ class BlenderProcess:
     Args:
         blender: A Blender binary, or a Python that can import bpy.
         limit_s: Seconds that one render may take.
+        threads: Threads it renders with.
 
     Attributes:
         version: Blender's version.
@@ -47,9 +48,11 @@ class BlenderProcess:
         BlenderStartError: If it does not start.
     """
 
-    def __init__(self, blender: str, limit_s: float = 600.0) -> None:
-        script = ["-b", "--factory-startup", "-P"] if "blender" in Path(blender).name else []
-        self._command = [blender, *script, str(RENDER_SCRIPT)]
+    def __init__(self, blender: str, limit_s: float = 600.0, threads: int = 1) -> None:
+        self._command = [blender, str(RENDER_SCRIPT), str(threads)]
+        if "blender" in Path(blender).name:
+            options = ["-b", "--factory-startup", "-t", str(threads), "-P", str(RENDER_SCRIPT)]
+            self._command = [blender, *options, "--", str(threads)]
         self._limit_s = limit_s
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         try:
