@@ -18,8 +18,8 @@ from .makehuman import MakeHumanFolder
 from .surface_points import TexelMap
 
 # Linear RGB albedo of the lightest and the darkest skin; melanin in between is exponential.
-LIGHT_SKIN = np.array([0.78, 0.55, 0.44])
-DARK_SKIN = np.array([0.085, 0.045, 0.028])
+LIGHT_SKIN = np.array([0.74, 0.48, 0.36])
+DARK_SKIN = np.array([0.078, 0.040, 0.024])
 MAP_SIZE = 512
 LIPSTICKS = {
     "natural": (0.55, 0.22, 0.20), "red": (0.55, 0.02, 0.03), "pink": (0.70, 0.20, 0.28),
