@@ -24,6 +24,7 @@ from .stage.supports import step_below, wall_behind
 CATEGORIES = ("face", "upper_body", "full_body")
 DETAIL = {"face": 1.0, "upper_body": 0.6, "full_body": 0.35}  # share of the hair strands
 SENSOR = 0.024  # metres, height of a full-frame sensor
+LOWEST_CAMERA = 0.15  # metres above the floor
 DARK = ("lamp", "screen", "dim", "spot")
 
 
@@ -132,19 +133,23 @@ class SceneSampler:
             points += [other.body if whole else other.head for other in people[1:]]
         facing = first.face.facing
         azimuth = np.arctan2(facing[0], -facing[1]) + np.deg2rad(draws("camera.azimuth_deg"))
-        direction = direction_from(azimuth, np.deg2rad(draws("camera.elevation_deg")))
-        camera = frame_points(
-            rng,
-            np.concatenate(points),
-            direction,
-            np.deg2rad(draws("camera.fov_deg")),
-            self.size,
-            draws("camera.margin"),
-            np.deg2rad(draws("camera.roll_deg")),
-            # Who frames a head or a chest does not leave it at the picture's foot.
-            lowest=-1.0 if category == "full_body" else -0.25,
-        )
-        camera = camera.above_floor(0.12)
+        wish, elevation = rng.random(2), draws("camera.elevation_deg")
+        while True:
+            camera = frame_points(
+                np.concatenate(points),
+                direction_from(azimuth, np.deg2rad(elevation)),
+                np.deg2rad(draws("camera.fov_deg")),
+                self.size,
+                draws("camera.margin"),
+                np.deg2rad(draws("camera.roll_deg")),
+                wish,
+                # Who frames a head or a chest does not leave it at the picture's foot.
+                lowest=-1.0 if category == "full_body" else -0.25,
+            )
+            if camera.position[2] > LOWEST_CAMERA or elevation > 60:
+                break
+            elevation += 3
+        draws.put("camera.elevation_deg", elevation)
         focus = float((first.face.position - camera.position) @ camera.forward)
         stop = draws("camera.f_number")
         focal = SENSOR / 2 / np.tan(camera.fov_y / 2)

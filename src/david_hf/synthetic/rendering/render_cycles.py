@@ -1,10 +1,10 @@
 """Render scenes with Blender Cycles: a tool that imports bpy (GPL-3) and nothing of ours.
 
 Runs inside Blender: `python render_cycles.py THREADS` where bpy is installed, or `blender -b -t
-THREADS -P render_cycles.py -- THREADS`. It says hello in one line of JSON, {"ready": true, "blender": VERSION,
-"panoramas": DIR or null}, reads lines of JSON from standard input, {"scene": NPZ, "output": EXR,
-"panorama": FILE, "samples": N, "adaptive": true}, renders each, and answers with one line:
-{"output": EXR} or {"error": TEXT}. Adaptive sampling is the default.
+THREADS -P render_cycles.py -- THREADS`. It says hello in one line of JSON, {"ready": true,
+"blender": VERSION, "panoramas": DIR or null}, reads lines of JSON from standard input, {"scene":
+NPZ, "output": EXR, "panorama": FILE, "samples": N, "adaptive": true}, renders each, and answers
+with one line: {"output": EXR} or {"error": TEXT}. Adaptive sampling is the default.
 
 The EXR holds Cycles' combined pass (premultiplied linear colour, and what covers the background)
 and three AOVs that only people write: N (world normal) and P (world position), both times the

@@ -1,6 +1,6 @@
 """Cameras that frame a figure the way photographers do."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -48,11 +48,6 @@ class Camera:
         apart = abs(1 / depth - 1 / self.focus_m)
         return self.aperture_m / 2 * apart * self.focal_px
 
-    def above_floor(self, height: float) -> "Camera":
-        """The same camera, lifted to at least `height` metres above z = 0."""
-        lift = max(0.0, height - float(self.position[2]))
-        return replace(self, position=self.position + np.array([0, 0, lift]))
-
     def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Pixel positions (N, 2) as x, y and z-depth (N,) in metres of world points (N, 3)."""
         relative = np.atleast_2d(points) - self.position
@@ -89,25 +84,26 @@ def direction_from(azimuth: float, elevation: float) -> FloatArray:
 
 
 def frame_points(
-    rng: np.random.Generator,
     points: FloatArray,
     direction: FloatArray,
     fov_y: float,
     size: tuple[int, int],
     margin: float,
     roll: float,
+    wish: FloatArray,
     lowest: float = -1.0,
 ) -> Camera:
     """A camera whose picture just holds `points` (N, 3), times `margin`, off the centre at random.
 
     Args:
-        rng: Source of the place in the picture.
         points: What must be seen, metres.
         direction: From the subject to the camera.
         fov_y: Vertical field of view, radians.
         size: Height and width in pixels.
         margin: 1 fills the picture; below 1 its edges cut the points.
         roll: Of the camera about its axis, radians.
+        wish: Place in the picture (2,) in [0, 1] from left to right and from the lowest to the top,
+            as far as there is room.
         lowest: Lowest place in the picture the points may be moved to: -1 its foot, 0 its middle.
     """
     height, width = size
@@ -129,7 +125,8 @@ def frame_points(
     centred = target - forward * distance
     low, high = extent(centred)
     slack = np.maximum(0, 0.97 - np.maximum(-low, high)) * tan * distance
-    wish = rng.uniform([-1, lowest], [1, 1]) * slack
+    low_corner = np.array([-1.0, lowest])
+    shift = (low_corner + (1 - low_corner) * wish) * slack
     return Camera(
-        centred - right * wish[0] - up * wish[1], right, up, forward, float(fov_y), height, width
+        centred - right * shift[0] - up * shift[1], right, up, forward, float(fov_y), height, width
     )

@@ -25,7 +25,7 @@ from .extras import (
 )
 from .fitting import Fit
 from .head import Head
-from .jackets import jacket_pattern, make_jacket
+from .jackets import is_seated, jacket_pattern, make_jacket
 from .makehuman_clothes import wear_shoes, wear_suit
 from .shells import CLOSED, Pattern
 from .tops import add_tie, make_top, top_pattern
@@ -98,6 +98,8 @@ def _clothe(wardrobe: Wardrobe) -> None:
     """Bottom, top and jacket, from the inside out."""
     draws, fit = wardrobe.draws, wardrobe.fit
     bottom, top, jacket = draws("bottom.kind"), draws("top.kind"), draws("jacket.kind")
+    if is_seated(fit) and bottom in ("dress", *SKIRTS):  # which would stand off a lap like a bell
+        bottom = draws.put("bottom.kind", "straight")
     skirted = bottom in ("dress", *SKIRTS)
     if bottom == "dress":
         top = "dress_top"
