@@ -47,8 +47,9 @@ test-all: $(VENV)/.dev
 
 # Blender as a Python package wants an older numpy: it gets an environment of its own.
 test-synthetic: $(VENV)/.dev $(VENV)-blender/.installed
-	$(PIP) --editable '.[dev,synthetic]'
+	$(PIP) --editable '.[dev,synthetic,ray]'
 	DAVID_BLENDER=$(VENV)-blender/bin/python $(BIN)/pytest -m blender
+	$(BIN)/pytest tests/unit/synthetic/test_ray.py
 
 # The wheel and the source distribution, built, installed into a new environment and used there.
 test-package: $(VENV)/.dev

@@ -135,7 +135,6 @@ class Draws:
     def __init__(self, rng: np.random.Generator, tree: Tree, section: str) -> None:
         self.rng = rng
         self._section = tree[section]
-        self._name = section
         self.drawn: dict[str, Any] = {}
 
     def __call__(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Triangle meshes as arrays: normals, smoothing and cutting. Vertices are (N, 3) metres, z up."""
+"""Triangle meshes as arrays: normals, smoothing, refinement. Vertices are (N, 3) metres, z up."""
 
 from dataclasses import dataclass
 
@@ -56,70 +56,6 @@ def neighbour_mean(faces: IntArray, num_vertices: int) -> sparse.csr_matrix:
     adjacency.data[:] = 1.0  # shared edges were counted twice
     degree = np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1.0)
     return sparse.diags(1.0 / degree) @ adjacency
-
-
-def cut_at_level_set(mesh: Mesh, field: FloatArray) -> Mesh:
-    """The part of `mesh` where the per-vertex `field` (N,) is positive, smoothly cut.
-
-    Cutting along faces would leave jagged hems: here every crossed edge gets a new vertex on the
-    level set.
-    """
-    inside = (field > 0)[mesh.faces]
-    num_inside = inside.sum(1)
-    crossed = np.flatnonzero((num_inside == 1) | (num_inside == 2))
-    cutter = _EdgeCutter(mesh, field)
-    faces, uv_faces = [mesh.faces[num_inside == 3]], [mesh.uv_faces[num_inside == 3]]
-    for index in crossed:
-        polygon = cutter.clip(mesh.faces[index], mesh.uv_faces[index], inside[index])
-        for k in range(1, len(polygon) - 1):
-            corners = (polygon[0], polygon[k], polygon[k + 1])
-            faces.append(np.array([[corner[0] for corner in corners]]))
-            uv_faces.append(np.array([[corner[1] for corner in corners]]))
-    return Mesh(
-        np.concatenate([mesh.vertices, *cutter.new_vertices]),
-        np.concatenate(faces),
-        np.concatenate([mesh.uv, *cutter.new_uv]),
-        np.concatenate(uv_faces),
-    )
-
-
-class _EdgeCutter:
-    """Makes one vertex and one uv per crossed edge, shared by the faces on both sides of it."""
-
-    def __init__(self, mesh: Mesh, field: FloatArray) -> None:
-        self.mesh = mesh
-        self.field = field
-        self.new_vertices: list[FloatArray] = []
-        self.new_uv: list[FloatArray] = []
-        self._made: dict[tuple[int, int, int, int], tuple[int, int]] = {}
-
-    def clip(
-        self, face: IntArray, uv_face: IntArray, inside: NDArray[np.bool_]
-    ) -> list[tuple[int, int]]:
-        """Corners (vertex, uv) of the part of one triangle that is inside."""
-        polygon = []
-        for k in range(3):
-            following = (k + 1) % 3
-            if inside[k]:
-                polygon.append((int(face[k]), int(uv_face[k])))
-            if inside[k] != inside[following]:
-                polygon.append(self._cut(face[k], face[following], uv_face[k], uv_face[following]))
-        return polygon
-
-    def _cut(self, a: int, b: int, uv_a: int, uv_b: int) -> tuple[int, int]:
-        if a > b:
-            a, b, uv_a, uv_b = b, a, uv_b, uv_a
-        key = (int(a), int(b), int(uv_a), int(uv_b))
-        if key not in self._made:
-            share = self.field[a] / (self.field[a] - self.field[b])
-            vertices, uv = self.mesh.vertices, self.mesh.uv
-            self._made[key] = (
-                len(vertices) + len(self.new_vertices),
-                len(uv) + len(self.new_uv),
-            )
-            self.new_vertices.append((vertices[a] + share * (vertices[b] - vertices[a]))[None])
-            self.new_uv.append((uv[uv_a] + share * (uv[uv_b] - uv[uv_a]))[None])
-        return self._made[key]
 
 
 def tessellate(mesh: Mesh, flatness: float = 0.25) -> Mesh:

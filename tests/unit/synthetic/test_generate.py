@@ -200,9 +200,11 @@ def test_one_process_at_a_time_loads_anny_until_its_cache_is_built(
 
     with contextlib.suppress(ValueError), worker.first_alone(config):
         assert is_locked()
+        (cache / "v14").mkdir()
         raise ValueError("the build fails")
     with worker.first_alone(config):
         assert is_locked()
+        assert not (cache / "v14").exists()  # half of it cannot be read
     with worker.first_alone(config):
         assert not is_locked()
 

@@ -45,7 +45,7 @@ def write_pack(root: Path, material: str = "diffuseTexture hat.png\n") -> Path:
 
 
 def test_a_packed_garment_is_read_whole(tmp_path: Path) -> None:
-    garment = read_garment(write_pack(tmp_path), "clothes", tmp_path)
+    garment = read_garment(write_pack(tmp_path), tmp_path)
 
     assert garment.name == "hat"
     assert garment.mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
@@ -57,7 +57,7 @@ def test_a_packed_garment_is_read_whole(tmp_path: Path) -> None:
 
 
 def test_a_garment_follows_the_size_of_the_body(tmp_path: Path) -> None:
-    garment = read_garment(write_pack(tmp_path), "clothes", tmp_path)
+    garment = read_garment(write_pack(tmp_path), tmp_path)
     rest = np.array([[0, 0, 0], [4.0, 0, 0], [0, 0, 1], [5, 5, 5]])
 
     fitted = garment.fit(rest)
@@ -72,9 +72,7 @@ def test_a_material_cannot_reach_outside_of_the_folder(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2)).save(tmp_path / "secret.png")
     root = tmp_path / "pack"
 
-    garment = read_garment(
-        write_pack(root, "diffuseTexture ../../../secret.png\n"), "clothes", root
-    )
+    garment = read_garment(write_pack(root, "diffuseTexture ../../../secret.png\n"), root)
 
     assert garment.texture is None
     assert find_file(root / "clothes" / ".." / ".." / "secret.png", root) is None
@@ -86,7 +84,7 @@ def test_a_binding_that_does_not_fit_its_mesh_is_refused(tmp_path: Path) -> None
         file.write(MHCLO.replace("2 2 2 1 0 0\n", ""))
 
     with pytest.raises(ValueError, match=r"binds 3 vertices, but hat\.obj\.gz has 4"):
-        read_garment(path, "clothes", tmp_path)
+        read_garment(path, tmp_path)
 
 
 def test_a_folder_without_garments_is_refused(tmp_path: Path) -> None:
@@ -94,11 +92,10 @@ def test_a_folder_without_garments_is_refused(tmp_path: Path) -> None:
         MakeHumanFolder(tmp_path)
 
 
-def test_garments_are_found_by_kind_and_prefix(tmp_path: Path) -> None:
+def test_garments_are_found_by_the_beginning_of_their_names(tmp_path: Path) -> None:
     write_pack(tmp_path)
 
     folder = MakeHumanFolder(tmp_path)
 
-    assert [garment.name for garment in folder.of_kind("clothes", "ha")] == ["hat"]
-    assert folder.of_kind("clothes", "shoes") == []
-    assert folder.of_kind("hair") == []
+    assert [garment.name for garment in folder.named("ha")] == ["hat"]
+    assert folder.named("shoes") == []

@@ -1,9 +1,7 @@
 import numpy as np
-import pytest
 
 from david_hf.synthetic.mesh import (
     Mesh,
-    cut_at_level_set,
     neighbour_mean,
     tessellate,
     vertex_normals,
@@ -20,40 +18,6 @@ def plane(cells: int) -> Mesh:
         [np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)]
     )
     return Mesh(vertices, faces, vertices[:, :2], faces)
-
-
-def area(mesh: Mesh) -> float:
-    edges = mesh.vertices[mesh.faces]
-    cross = np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0])
-    return float(np.linalg.norm(cross, axis=1).sum() / 2)
-
-
-@pytest.mark.parametrize("limit", [0.13, 0.5, 0.97])
-def test_a_cut_has_the_area_of_the_positive_side(limit: float) -> None:
-    mesh = plane(7)
-
-    piece = cut_at_level_set(mesh, limit - mesh.vertices[:, 0])
-
-    assert area(piece) == pytest.approx(limit)
-    used = piece.vertices[np.unique(piece.faces)]
-    assert used[:, 0].max() == pytest.approx(limit)
-
-
-def test_a_cut_carries_the_texture_along() -> None:
-    mesh = plane(5)
-
-    piece = cut_at_level_set(mesh, 0.33 - mesh.vertices[:, 1])
-
-    np.testing.assert_allclose(piece.uv[piece.uv_faces], piece.vertices[piece.faces][..., :2])
-
-
-def test_faces_on_both_sides_of_a_cut_edge_share_its_vertex() -> None:
-    mesh = plane(4)
-
-    piece = cut_at_level_set(mesh, 0.3 - mesh.vertices[:, 0])
-
-    new = piece.vertices[len(mesh.vertices) :]
-    assert len(np.unique(new.round(9), axis=0)) == len(new)
 
 
 def test_normals_of_a_plane_point_up() -> None:

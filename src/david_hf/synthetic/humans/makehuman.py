@@ -17,11 +17,10 @@ from david_hf.synthetic.mesh import FloatArray, IntArray, Mesh
 
 @dataclass
 class Garment:
-    """A mesh bound to the base mesh: clothes, shoes, hair cards, brows, lashes, eyes, teeth.
+    """A mesh bound to the base mesh: clothes, shoes, hats.
 
     Attributes:
         name: File stem of the mhclo.
-        kind: Folder of the data set it stands in: clothes, hair, eyes, ...
         mesh: Its own mesh; the vertices are replaced when it is fitted.
         base_index: (N, 3) base vertices each vertex hangs on.
         base_weight: (N, 3) barycentric weights.
@@ -32,7 +31,6 @@ class Garment:
     """
 
     name: str
-    kind: str
     mesh: Mesh
     base_index: IntArray
     base_weight: FloatArray
@@ -107,7 +105,7 @@ def read_obj(path: Path) -> tuple[Mesh, np.ndarray]:
     return mesh, np.array(groups)
 
 
-def read_garment(path: Path, kind: str, root: Path) -> Garment:
+def read_garment(path: Path, root: Path) -> Garment:
     """Read an mhclo file with its mesh and the texture its material names.
 
     Raises:
@@ -142,7 +140,7 @@ def read_garment(path: Path, kind: str, root: Path) -> Garment:
     table = np.array(rows)
     name = path.name.split(".")[0]
     return Garment(
-        name, kind, mesh, table[:, :3].astype(int), table[:, 3:6], table[:, 6:9], scale_by, hides,
+        name, mesh, table[:, :3].astype(int), table[:, 3:6], table[:, 6:9], scale_by, hides,
         texture,
     )  # fmt: skip
 
@@ -179,34 +177,27 @@ def _diffuse_texture(material: Path | None, root: Path) -> Path | None:
 
 
 class MakeHumanFolder:
-    """The garments, skins and irises of one MakeHuman data folder.
+    """The garments and skins of one MakeHuman data folder.
+
+    Args:
+        root: The folder `data` of a MakeHuman installation.
 
     Raises:
-        ValueError: If the folder does not exist or holds no mhclo file.
+        ValueError: If the folder does not exist or holds no clothes.
     """
 
-    KINDS = ("clothes", "hair", "eyes", "eyelashes", "eyebrows", "teeth")
-
     def __init__(self, root: Path) -> None:
-        self.garments = {
-            garment.name: garment
-            for kind in self.KINDS
-            for path in sorted(root.glob(f"{kind}/*/*.mhclo*"))
-            for garment in [read_garment(path, kind, root)]
-        }
-        if not self.garments:
+        paths = sorted(root.glob("clothes/*/*.mhclo*"))
+        if not paths:
             raise ValueError(
                 f"{root}: expected a MakeHuman data folder (clothes/*/*.mhclo ...), found none; "
                 "give the folder `data` of a MakeHuman installation, or leave the option out"
             )
+        self.clothes = [read_garment(path, root) for path in paths]
         pictures = {".webp", ".png"}
         self.skins = sorted(p for p in root.glob("skins/*/*diffuse*") if p.suffix in pictures)
-        self.irises = sorted(p for p in root.glob("eyes/materials/*_eye.*") if p.suffix in pictures)
 
-    def of_kind(self, kind: str, prefix: str = "") -> list[Garment]:
-        """All garments of a kind whose name begins with `prefix`, sorted by name."""
-        return [
-            garment
-            for name, garment in sorted(self.garments.items())
-            if garment.kind == kind and name.startswith(prefix)
-        ]
+    def named(self, prefix: str) -> list[Garment]:
+        """All clothes whose name begins with `prefix`, sorted by name."""
+        found = (garment for garment in self.clothes if garment.name.startswith(prefix))
+        return sorted(found, key=lambda garment: garment.name)

@@ -235,10 +235,17 @@ def first_alone(config: GenerateConfig) -> Iterator[None]:
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / ".david-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if ready.exists():
-            fcntl.flock(lock, fcntl.LOCK_UN)
-        yield
-        ready.touch()
+        if not ready.exists():
+            building = cache / ".david-building"
+            if building.exists():  # it was killed while it wrote: anny cannot read what is there
+                for half in cache.glob("v*"):
+                    shutil.rmtree(half)
+            building.touch()
+            yield
+            ready.touch()
+            building.unlink()
+            return
+    yield
 
 
 def _describe(error: BaseException) -> str:

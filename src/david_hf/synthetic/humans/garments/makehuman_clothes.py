@@ -16,7 +16,7 @@ from .wardrobe import LEATHER, Wardrobe
 
 def wear_suit(wardrobe: Wardrobe, folder: MakeHumanFolder) -> bool:
     """Put on a whole outfit of the folder; false if it holds none for this sex."""
-    suits = folder.of_kind("clothes", wardrobe.draws.drawn.get("sex", "male"))
+    suits = folder.named(wardrobe.draws.drawn.get("sex", "male"))
     if not suits:
         return False
     suit = suits[int(wardrobe.rng.integers(len(suits)))]
@@ -35,7 +35,7 @@ def wear_suit(wardrobe: Wardrobe, folder: MakeHumanFolder) -> bool:
 
 def wear_shoes(wardrobe: Wardrobe, folder: MakeHumanFolder) -> bool:
     """Put on a pair of shoes of the folder; false if it holds none."""
-    pairs = folder.of_kind("clothes", "shoes")
+    pairs = folder.named("shoes")
     if not pairs:
         return False
     pair = pairs[int(wardrobe.rng.integers(len(pairs)))]
