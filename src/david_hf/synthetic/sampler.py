@@ -36,6 +36,7 @@ def make_sampler(
     texture_size: int = 1024,
     makehuman_dir: Path | None = None,
     anny_cache_dir: Path | None = None,
+    has_photos: bool = True,
 ) -> "SceneSampler":
     """A sampler with a body model of its own, which takes ten seconds to load.
 
@@ -47,11 +48,12 @@ def make_sampler(
         texture_size: Side of textures, pixels.
         makehuman_dir: MakeHuman data folder, or None.
         anny_cache_dir: Where anny keeps its blend shapes.
+        has_photos: Whether there are photos to stand before.
     """
     model = BodyModel(anny_cache_dir)
     assets = MakeHumanFolder(makehuman_dir) if makehuman_dir else None
     studio = Studio(model, SkinModel(model), assets, tree, num_strands, texture_size)
-    return SceneSampler(studio, lights, size)
+    return SceneSampler(studio, lights, size, has_photos)
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,13 @@ class SceneSampler:
         studio: What people are made with.
         lights: Names of the panoramas.
         size: Height and width of the pictures, pixels.
+        has_photos: Whether there are photos to stand before.
     """
 
     studio: Studio
     lights: list[str]
     size: tuple[int, int]
+    has_photos: bool = True
 
     def sample(self, seed: int, index: int, attempt: int = 0) -> Scene:
         """The scene of a seed, an index and an attempt.
@@ -79,6 +83,8 @@ class SceneSampler:
         numbers = [seed, index, attempt]
         draws = self._draws(numbers, "scene")
         category = draws.put("category", CATEGORIES[index % 3])
+        if draws("backdrop") == "photo" and not self.has_photos:
+            draws.put("backdrop", draws("backdrop_without_photos"))
         people = self._people(draws, numbers, category)
         camera = self._camera(draws, people, category)
         people = people[:1] + [other for other in people[1:] if _is_clear(other, people[0], camera)]

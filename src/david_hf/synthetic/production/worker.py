@@ -213,6 +213,7 @@ def _make_sampler(recipe: Recipe) -> Sampler:
             texture_size=config.texture_size,
             makehuman_dir=config.makehuman_dir,
             anny_cache_dir=config.anny_cache_dir,
+            has_photos=config.backgrounds_dir is not None,
         )
     return made
 
