@@ -1,6 +1,9 @@
 """Procedural synthetic humans with perfect labels, rendered with Blender Cycles.
 
-Two processes share the work. This package samples people (`scene`) and turns renders into labels
-(`labels`); `render_cycles.py` runs inside Blender, which it alone imports, and the two exchange
-plain npz and EXR files.
+`humans` makes people, `stage` what surrounds them, `sampler` scenes of both out of the
+distributions of `factors`. `rendering` draws scenes in a Blender process of its own, which alone
+imports bpy, and develops pictures and labels. `production` makes many, by many workers.
 """
+
+# Raised by every change after which the same seed gives another picture.
+GENERATOR_VERSION = 2

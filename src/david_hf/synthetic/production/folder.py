@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from david_hf.synthetic import GENERATOR_VERSION
+
 from .config import GenerateConfig, GenerateError, Recipe
 
 SETTINGS_NAME = "generator.json"
@@ -88,7 +90,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def versions(blender: str) -> dict[str, str]:
     """Versions of what decides how samples look."""
-    found = {"blender": blender}
+    found = {"generator": str(GENERATOR_VERSION), "blender": blender}
     for name in ("david-hf", "anny"):
         try:
             found[name] = version(name)
