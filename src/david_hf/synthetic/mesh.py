@@ -1,5 +1,6 @@
 """Triangle meshes as arrays: normals, smoothing, refinement. Vertices are (N, 3) metres, z up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,18 @@ class Mesh:
     def select(self, keep: NDArray[np.bool_]) -> "Mesh":
         """The faces where `keep` (F,) is true; unused vertices stay."""
         return Mesh(self.vertices, self.faces[keep], self.uv, self.uv_faces[keep])
+
+
+def join(meshes: Sequence[Mesh]) -> Mesh:
+    """One mesh of several; at least one."""
+    corners = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+    charts = np.cumsum([0, *(len(mesh.uv) for mesh in meshes)])
+    return Mesh(
+        np.concatenate([mesh.vertices for mesh in meshes]),
+        np.concatenate([mesh.faces + at for mesh, at in zip(meshes, corners, strict=False)]),
+        np.concatenate([mesh.uv for mesh in meshes]),
+        np.concatenate([mesh.uv_faces + at for mesh, at in zip(meshes, charts, strict=False)]),
+    )
 
 
 def normalize(vectors: FloatArray) -> FloatArray:

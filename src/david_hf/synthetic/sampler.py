@@ -88,13 +88,12 @@ class SceneSampler:
         people = self._people(draws, numbers, category)
         camera = self._camera(draws, people, category)
         people = people[:1] + [other for other in people[1:] if _is_clear(other, people[0], camera)]
-        draws.put("people", len(people))
         stage = self._draws(numbers, "stage")
         parts = [part for person in people for part in person.parts]
         things = self._things(stage, people)
         in_front = _occluder(stage, people[0], camera) if draws("occluder") else []
-        draws.put("occluded", bool(in_front))
         things += in_front
+        draws.put("occluded", bool(things))
         light, more, is_dark = self._surroundings(draws, stage, people, camera, things)
         first, before_photo = people[0], draws("backdrop") == "photo"
         return Scene(

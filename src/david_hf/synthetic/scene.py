@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .mesh import FloatArray, Mesh
 from .stage.camera_rig import Camera
 
-SURFACE_KINDS = ("skin", "fabric", "eye", "card", "lens", "plain")
+SURFACE_KINDS = ("skin", "fabric", "eye", "lens", "plain")
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Surface:
     """How a mesh is shaded.
 
     Attributes:
-        kind: skin (subsurface scattering), fabric (sheen), eye (wet), card (alpha-mapped hair),
-            lens (clear glass of spectacles) or plain (everything else).
+        kind: skin (subsurface scattering), fabric (sheen), eye (wet), lens (the glass of
+            spectacles) or plain (everything else).
         roughness: Of the reflection, in [0, 1].
         specular: Strength of the reflection, in [0, 1]; 0.5 is the index of refraction 1.5.
         metallic: 1 for metals.
@@ -56,7 +56,6 @@ class Part:
         mesh: World metres, z up.
         texture: sRGB colour (H, W, 3) uint8.
         surface: How it is shaded.
-        opacity: (H, W) uint8 for cards, else None.
         is_human: Whether it is a person or worn by one: the labels are of these parts alone, and
             every other part only hides them.
     """
@@ -65,7 +64,6 @@ class Part:
     mesh: Mesh
     texture: NDArray[np.uint8]
     surface: Surface = field(default_factory=Surface)
-    opacity: NDArray[np.uint8] | None = None
     is_human: bool = False
 
     def moved(self, rotation: FloatArray, shift: FloatArray) -> "Part":
@@ -206,8 +204,6 @@ class Scene:
                 f"part{index}/uv": part.mesh.uv[part.mesh.uv_faces].astype(np.float32),
                 f"part{index}/texture": part.texture,
             }
-            if part.opacity is not None:
-                arrays[f"part{index}/opacity"] = part.opacity
         for index, group in enumerate(self.strands):
             arrays[f"strands{index}/points"] = group.points
             arrays[f"strands{index}/normals"] = group.normals

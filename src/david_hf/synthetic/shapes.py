@@ -5,25 +5,12 @@ own. Texture coordinates are in metres (u along the longer side of the faces of 
 shape is asked to `fit` one picture. They may leave [0, 1]: pictures repeat.
 """
 
-from collections.abc import Sequence
 from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .mesh import FloatArray, IntArray, Mesh, normalize
-
-
-def join(meshes: Sequence[Mesh]) -> Mesh:
-    """One mesh of several; at least one."""
-    corners = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-    charts = np.cumsum([0, *(len(mesh.uv) for mesh in meshes)])
-    return Mesh(
-        np.concatenate([mesh.vertices for mesh in meshes]),
-        np.concatenate([mesh.faces + at for mesh, at in zip(meshes, corners, strict=False)]),
-        np.concatenate([mesh.uv for mesh in meshes]),
-        np.concatenate([mesh.uv_faces + at for mesh, at in zip(meshes, charts, strict=False)]),
-    )
+from .mesh import FloatArray, IntArray, Mesh, join, normalize
 
 
 def turn(yaw_deg: float) -> FloatArray:

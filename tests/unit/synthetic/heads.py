@@ -24,10 +24,15 @@ def ball_head() -> HeadFrame:
     faces = np.concatenate(
         [np.stack([a, d, c], -1).reshape(-1, 3), np.stack([a, c, b], -1).reshape(-1, 3)]
     )
+    normals = vertex_normals(vertices, faces)
+    # The base mesh has helpers around the head that belong to no surface.
+    helpers = 1.15 * vertices[::3]
+    vertices = np.concatenate([vertices, helpers])
+    normals = np.concatenate([normals, np.zeros_like(helpers)])
     return HeadFrame(
         skin=vertices,
         outer=vertices,
-        normals=vertex_normals(vertices, faces),
+        normals=normals,
         faces=faces,
         on_head=np.ones(len(vertices), bool),
         eyes=np.array([[0.03, -0.09, 0.0], [-0.03, -0.09, 0.0]]),

@@ -7,8 +7,9 @@ from david_hf.synthetic.humans.bodies import BodyModel, Identity, PosedBody
 from david_hf.synthetic.humans.garments import Outfit, dress
 from david_hf.synthetic.humans.garments.cutting import Sheet, cut, fast_normals, subdivide
 from david_hf.synthetic.humans.garments.fitting import Fit, drape
-from david_hf.synthetic.humans.garments.grids import disc, grid, merge, thick, tube
+from david_hf.synthetic.humans.garments.grids import disc, grid, thick, tube
 from david_hf.synthetic.humans.garments.shells import Pattern, sew
+from david_hf.synthetic.mesh import join
 
 needs_anny = pytest.mark.blender  # its suite has anny
 
@@ -85,7 +86,7 @@ def test_subdivision_smooths_and_quadruples() -> None:
     [
         tube(np.linspace([0, 0, 0], [0, 0, 1.0], 9), 0.1),
         disc(np.zeros(3), np.array([0, 0, 1.0]), 0.5, 0.1),
-        merge(*[disc(np.array([x, 0, 0]), np.array([0, -1.0, 0]), 0.1, 0.1) for x in (0.0, 1.0)]),
+        join([disc(np.array([x, 0, 0]), np.array([0, -1.0, 0]), 0.1, 0.1) for x in (0.0, 1.0)]),
     ],
 )
 def test_small_bodies_face_outwards(mesh) -> None:  # type: ignore[no-untyped-def]

@@ -48,8 +48,9 @@ def test_a_tessellated_ball_is_rounder_and_keeps_its_vertices() -> None:
     fine = tessellate(mesh)
 
     assert len(fine.faces) == 4 * len(mesh.faces)
-    np.testing.assert_allclose(fine.vertices[: len(head.skin)], head.skin)
+    surface = head.skin[: head.faces.max() + 1]
+    np.testing.assert_allclose(fine.vertices[: len(surface)], surface)
     ends = head.skin[np.unique(np.sort(head.faces[:, :2]), axis=0)]
     chord = RADIUS - np.linalg.norm(ends.mean(1), axis=1).mean()
-    lifted = np.abs(np.linalg.norm(fine.vertices[len(head.skin) :], axis=1) - RADIUS).mean()
+    lifted = np.abs(np.linalg.norm(fine.vertices[len(surface) :], axis=1) - RADIUS).mean()
     assert lifted < 0.5 * chord

@@ -61,8 +61,10 @@ def _face_disc(camera: Camera, face: Face, figure: NDArray[np.bool_]) -> NDArray
 def background(
     scene: Scene, gain: FloatArray, panorama: Path, photos: list[Path], rng: np.random.Generator
 ) -> FloatArray:
-    """What lies behind the render, linear (H, W, 3): a photo, or the panorama that lights it."""
+    """What lies behind the render, linear (H, W, 3): a photo, the lighting panorama, or nothing."""
     camera = scene.camera
+    if scene.backdrop == "room":  # its walls close the view
+        return np.zeros((camera.height, camera.width, 3))
     if scene.backdrop == "photo" and photos:
         photo = read_photo(photos[int(rng.integers(len(photos)))])
         picture: FloatArray = crop_photo(photo, rng, (camera.height, camera.width))

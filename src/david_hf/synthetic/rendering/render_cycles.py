@@ -30,7 +30,7 @@ if _cores:
 import bpy  # noqa: E402
 import mathutils  # noqa: E402
 
-GROUND_SIZE = 60.0  # metres: catches the shadows of a figure at sunset
+GROUND_SIZE = 60.0  # metres: catches the shadow of a figure at sunset
 LENS_WEIGHT = 100.0  # lets a lens outvote the eye behind it where labels show lenses
 
 
@@ -73,12 +73,12 @@ class Shader:
         self.link(factor, node.inputs["Scale"])
         return node.outputs[0]
 
-    def picture(self, name, pixels, is_data):
-        """Colour output of an image texture. `pixels` is (H, W, 3) sRGB or (H, W) data, uint8."""
+    def picture(self, name, pixels):
+        """Colour output of an image texture; `pixels` is (H, W, 3) uint8 sRGB."""
         height, width = pixels.shape[:2]
         rgba = np.ones((height, width, 4), np.float32)
-        rgba[..., :3] = (pixels if pixels.ndim == 3 else pixels[..., None]) / np.float32(255)
-        image = bpy.data.images.new(name, width, height, is_data=is_data, alpha=True)
+        rgba[..., :3] = pixels / np.float32(255)
+        image = bpy.data.images.new(name, width, height, alpha=True)
         image.alpha_mode = "CHANNEL_PACKED"
         image.pixels.foreach_set(rgba[::-1].ravel())  # Blender's rows run upwards
         image.update()
@@ -108,11 +108,11 @@ class Shader:
             self.link(socket, self.node("ShaderNodeOutputAOV", aov_name=name).inputs["Color"])
 
 
-def surface_material(part, texture, opacity, name):
+def surface_material(part, texture, name):
     """Principled material of a mesh."""
     shader = Shader(name)
     bsdf = shader.tree.nodes["Principled BSDF"]
-    colour = shader.picture(f"{name} colour", texture, False)
+    colour = shader.picture(f"{name} colour", texture)
     shader.link(colour, bsdf.inputs["Base Color"])
     bsdf.inputs["Roughness"].default_value = part["roughness"]
     bsdf.inputs["Specular IOR Level"].default_value = part["specular"]
@@ -129,12 +129,9 @@ def surface_material(part, texture, opacity, name):
     if part["bump_height"] > 0:
         normal = shader.bump(part["bump_scale"], part["bump_height"])
         shader.link(normal, bsdf.inputs["Normal"])
-    mask = shader.constant(1.0)
-    if opacity is not None:
-        mask = shader.picture(f"{name} opacity", opacity, True)
-        shader.link(mask, bsdf.inputs["Alpha"])
     if part["is_human"]:
-        shader.write_labels(mask, mask)
+        one = shader.constant(1.0)
+        shader.write_labels(one, one)
     return shader.material
 
 
@@ -147,7 +144,7 @@ def lens_material(texture, in_labels, panorama, name):
     shader = Shader(name)
     shader.tree.nodes.remove(shader.tree.nodes["Principled BSDF"])
     clear, both = shader.node("ShaderNodeBsdfTransparent"), shader.node("ShaderNodeAddShader")
-    shader.link(shader.picture(f"{name} tint", texture, False), clear.inputs["Color"])
+    shader.link(shader.picture(f"{name} tint", texture), clear.inputs["Color"])
     shader.link(clear.outputs[0], both.inputs[0])
     shader.link(both.outputs[0], shader.tree.nodes["Material Output"].inputs["Surface"])
     if panorama["gain"] > 0:
@@ -224,11 +221,11 @@ def add_part(arrays, index, part, lens_labels, panorama):
     mesh.update(calc_edges=True)
     mesh.polygons.foreach_set("use_smooth", np.ones(count, bool))
     mesh.uv_layers.new(name="UVMap").data.foreach_set("uv", arrays[f"part{index}/uv"].ravel())
-    texture, opacity = arrays[f"part{index}/texture"], arrays.get(f"part{index}/opacity")
+    texture = arrays[f"part{index}/texture"]
     if part["kind"] == "lens":
         material = lens_material(texture, lens_labels, panorama, name)
     else:
-        material = surface_material(part, texture, opacity, name)
+        material = surface_material(part, texture, name)
     add_object(name, mesh, material)
 
 

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from david_hf.synthetic.mesh import FloatArray, Mesh
+from david_hf.synthetic.mesh import FloatArray, Mesh, join
 from david_hf.synthetic.scene import Part, Surface
-from david_hf.synthetic.shapes import join
 from david_hf.synthetic.textures import Texture, to_8bit
 
 Rng = np.random.Generator

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from david_hf.synthetic.factors import Draws
-from david_hf.synthetic.mesh import FloatArray, normalize
+from david_hf.synthetic.mesh import FloatArray, join, normalize
 from david_hf.synthetic.scene import Part
-from david_hf.synthetic.shapes import box, ellipsoid, join, moved, quad, revolve, sheet, tube
+from david_hf.synthetic.shapes import box, ellipsoid, moved, quad, revolve, sheet, tube
 
 from .finishes import WALL_FINISHES, colour_of
 from .furniture import SEATS, TABLES

@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from david_hf.synthetic.mesh import FloatArray, Mesh, normalize
+from david_hf.synthetic.mesh import FloatArray, Mesh, join, normalize
 from david_hf.synthetic.scene import Part, Surface
 from david_hf.synthetic.shapes import (
     box,
     cylinder,
     ellipsoid,
-    join,
     moved,
     quad,
     revolve,

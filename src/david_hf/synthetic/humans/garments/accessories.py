@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from david_hf.synthetic.mesh import FloatArray, Mesh, normalize
+from david_hf.synthetic.mesh import FloatArray, Mesh, join, normalize
 
 from .fitting import Fit
-from .grids import disc, envelope, grid, merge, tube
+from .grids import disc, envelope, grid, tube
 from .head import Head
 
 SHAPES = {
@@ -61,7 +61,7 @@ def glasses(head: Head, shape: str, thickness: float) -> tuple[Mesh, Mesh]:
         _temple(head, sign, centre_x + half_width * size, front, eye_z, thickness)
         for sign in (1, -1)
     ]
-    return _on_head(head, merge(*frame)), _on_head(head, merge(*lenses))
+    return _on_head(head, join(frame)), _on_head(head, join(lenses))
 
 
 def _curved(front: float, x: FloatArray) -> FloatArray:
@@ -126,7 +126,7 @@ def face_mask(head: Head) -> tuple[Mesh, Mesh]:
             path = start + np.linspace(0, 1, 12)[:, None] * (end - start)
             path[:, 0] += sign * 0.006 * np.sin(np.linspace(0, np.pi, 12))
             straps.append(tube(path, 0.0015, sides=6))
-    return _on_head(head, cloth), _on_head(head, merge(*straps))
+    return _on_head(head, cloth), _on_head(head, join(straps))
 
 
 def earrings(head: Head, radius: float, hoop: bool) -> Mesh:
@@ -143,7 +143,7 @@ def earrings(head: Head, radius: float, hoop: bool) -> Mesh:
             made.append(tube(place + ring, 0.0012, True, 6))
         else:
             made.append(disc(place, np.array([sign, -0.5, 0.0]), 0.25 * radius, 0.003))
-    return _on_head(head, merge(*made))
+    return _on_head(head, join(made))
 
 
 def necklace(fit: Fit, drop: float, radius: float) -> Mesh:

@@ -112,15 +112,3 @@ def envelope(
         reach[empty] = radius[cosine[empty].argmax(1)]
     shaped = reach.reshape(directions.shape[:2]).astype(float)
     return np.asarray(gaussian_filter(shaped, smooth, mode=("nearest", "wrap")))
-
-
-def merge(*meshes: Mesh) -> Mesh:
-    """Several meshes as one."""
-    offset = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-    uv_offset = np.cumsum([0, *(len(mesh.uv) for mesh in meshes)])
-    return Mesh(
-        np.concatenate([mesh.vertices for mesh in meshes]),
-        np.concatenate([mesh.faces + o for mesh, o in zip(meshes, offset, strict=False)]),
-        np.concatenate([mesh.uv for mesh in meshes]),
-        np.concatenate([mesh.uv_faces + o for mesh, o in zip(meshes, uv_offset, strict=False)]),
-    )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from david_hf.synthetic.mesh import FloatArray, Mesh
+from david_hf.synthetic.mesh import FloatArray, Mesh, join
 
 from .folds import noise
-from .grids import disc, grid, merge, thick
+from .grids import disc, grid, thick
 from .head import Head
 
 NUM_COLUMNS = 56
@@ -99,7 +99,7 @@ def cap(head: Head, rng: np.random.Generator) -> Headwear:
     pair = head.posed(np.stack([top, top + np.array([0, 0, 1.0])]))
     button = disc(pair[0], pair[1] - pair[0], 0.007, 0.006)
     meshes = [
-        merge(_solid(head, crown, 0.002, (1.6, 0.6)), button),
+        join([_solid(head, crown, 0.002, (1.6, 0.6)), button]),
         _visor(head, crown[-1], rng.uniform(0.055, 0.075), rng.uniform(0.008, 0.03)),
     ]
     return Headwear(meshes, free, 0.006)
@@ -142,7 +142,7 @@ def brimmed_hat(head: Head, rng: np.random.Generator, width: float) -> Headwear:
     free = head.bare_scalp(_beneath(head, brim, 0.06))
     band = _band(head, brim, 0.86, 0.99, 0.0085, 0.001)
     loop = np.concatenate([flat, flat[::-1] - [0, 0, 0.003], flat[:1]])
-    hat = merge(_solid(head, crown, 0.002, (2.0, 0.8)), grid(head.posed(loop), True, (2.0, 0.4)))
+    hat = join([_solid(head, crown, 0.002, (2.0, 0.8)), grid(head.posed(loop), True, (2.0, 0.4))])
     return Headwear([hat, _solid(head, band, 0.001, (1.0, 0.1))], free, 0.006)
 
 
@@ -165,7 +165,7 @@ def helmet(head: Head, rng: np.random.Generator) -> Headwear:
     )
     free = head.bare_scalp(_beneath(head, brim, 0.05))
     peak = _visor(head, crown[-1], 0.035, 0.004)
-    return Headwear([merge(_solid(head, crown, 0.012, (1.0, 1.0)), peak)], free, 0.014)
+    return Headwear([join([_solid(head, crown, 0.012, (1.0, 1.0)), peak])], free, 0.014)
 
 
 def wrap(head: Head, rng: np.random.Generator, puff: float, drop: float, face: float) -> Headwear:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from david_hf.synthetic.mesh import FloatArray, Mesh, normalize
+from david_hf.synthetic.mesh import FloatArray, Mesh, join, normalize
 
 from .cutting import Sheet, fast_normals
 from .fitting import Fit
-from .grids import envelope, grid, merge, tube
+from .grids import envelope, grid, tube
 
 
 class Last:
@@ -117,4 +117,4 @@ class Last:
             weight = np.exp(-((distance / 0.009) ** 2)) * (near[:, 2] > self.ground + 0.03) + 1e-9
             z = (weight * near[:, 2]).sum(1) / weight.sum(1) + 0.002
             made.append(tube(self.posed(np.column_stack([x, np.full(9, y), z])), 0.0018, sides=6))
-        return merge(*made)
+        return join(made)

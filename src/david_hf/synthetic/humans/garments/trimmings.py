@@ -3,12 +3,12 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from david_hf.synthetic.mesh import FloatArray, Mesh, normalize
+from david_hf.synthetic.mesh import FloatArray, Mesh, join, normalize
 
 from .cutting import Sheet
 from .fitting import Fit
 from .folds import noise
-from .grids import disc, grid, merge, thick
+from .grids import disc, grid, thick
 from .shells import Shell, front_width
 
 NUM_COLUMNS = 48
@@ -176,7 +176,7 @@ def buttons(shell: Shell, heights: FloatArray, x: float, radius: float, rise: fl
     for z in heights:
         point, normal = shell.nearest(x, float(z))
         made.append(disc(point + rise * normal, normal, radius, 0.0022))
-    return merge(*made)
+    return join(made)
 
 
 def rectangle(shell: Shell, x: tuple[float, float], z: tuple[float, float]) -> FloatArray:

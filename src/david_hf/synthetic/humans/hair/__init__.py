@@ -73,11 +73,11 @@ def grow_hair(
     groups, scalp = barber.head()
     beard, stubble = barber.beard()
     strands = [barber.finish(groups, colour)] if groups else []
+    natural = _facial_colour(colour, draws.rng)
     if beard is not None:
-        strands.append(barber.finish([beard], _facial_colour(colour, draws.rng)))
+        strands.append(barber.finish([beard], natural))
     brows = brow_strands(draws.rng, model, body, draws("brows"), draws("brow_arch"))
     lashes = lash_strands(draws.rng, model, body, draws("lashes"))
-    natural = _facial_colour(colour, draws.rng)
     strands.append(_on_skin(brows, natural, model, body, 7e-5))
     strands.append(_on_skin(lashes, HairColour(0.98, 0.1), model, body, 8e-5))
     return Hair(strands, colour, scalp, stubble)

@@ -45,13 +45,24 @@ class HeadFrame:
         return np.array([0, (y.min() + y.max()) / 2 + 0.01, self.eyes[:, 2].mean() + 0.01])
 
     @cached_property
-    def tree(self) -> cKDTree:
-        """Nearest vertex of the outermost surface."""
-        return cKDTree(self.outer)
+    def _surface(self) -> NDArray[np.integer]:
+        """Vertices of the body's surface; the base mesh has helpers, too, which have no normal."""
+        return np.flatnonzero((self.normals**2).sum(1) > 0.5)
+
+    @cached_property
+    def _trees(self) -> tuple[cKDTree, cKDTree]:
+        return cKDTree(self.outer[self._surface]), cKDTree(self.skin[self._surface])
+
+    def nearest(
+        self, points: FloatArray, on_skin: bool = False
+    ) -> tuple[FloatArray, NDArray[np.integer]]:
+        """Distances and vertices of the outermost surface, or of the skin, nearest to points."""
+        distance, found = self._trees[on_skin].query(points)
+        return distance, self._surface[found]
 
     def push_out(self, points: FloatArray, margin: FloatArray) -> FloatArray:
         """Lift points (N, 3) to `margin` (N,) above the outermost surface."""
-        distance, nearest = self.tree.query(points)
+        distance, nearest = self.nearest(points)
         normal = self.normals[nearest]
         height = ((points - self.outer[nearest]) * normal).sum(1)
         wanted = margin + np.where(self.on_head[nearest], 0, SHOULDER_MARGIN * (margin > 0))
@@ -165,7 +176,7 @@ def _comb(name: str, relative: FloatArray, side: FloatArray) -> FloatArray:
 
 def _cling(points: FloatArray, head: HeadFrame, style: HairStyle) -> FloatArray:
     """Direction towards the skull for points that stand off it by more than the margin."""
-    distance, nearest = head.tree.query(points)
+    distance, nearest = head.nearest(points)
     excess = np.clip((distance - 1.5 * style.margin) / 0.02, 0, 1)
     return -head.normals[nearest] * (style.cling * excess)[:, None]
 
@@ -185,7 +196,7 @@ def _clear_face(points: FloatArray, head: HeadFrame, side: FloatArray) -> FloatA
 def _flatten(head: HeadFrame, guides: FloatArray, limit: float) -> FloatArray:
     """Press guides to within `limit` metres of the skin above the eyes: a hat sits there."""
     points = guides.reshape(-1, 3)
-    _, nearest = cKDTree(head.skin).query(points)
+    _, nearest = head.nearest(points, on_skin=True)
     normal = head.normals[nearest]
     height = ((points - head.skin[nearest]) * normal).sum(1)
     is_beneath = points[:, 2] > head.eyes[:, 2].mean() + 0.02
