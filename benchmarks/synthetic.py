@@ -5,9 +5,9 @@
 
 Speed: `david synthesize` makes COUNT samples of each size, with one worker per core, into SCRATCH;
 then one worker makes as many alone and the stages of its work are timed.
-Labels: over the samples of the second size's scenes, the angle between normals and the slope of
-the depth on skin and cloth; and alpha against that of the same scene at 64 samples per pixel with
-adaptive sampling off. Prints tables and writes them to benchmarks/synthetic.json.
+Labels, of the same scenes: the angle between normals and the slope of the depth on skin and cloth;
+and alpha against that of the same scene at 64 samples per pixel with adaptive sampling off.
+Prints tables and writes them to benchmarks/synthetic.json.
 """
 
 import argparse
@@ -97,6 +97,7 @@ def measure_stages(config: GenerateConfig) -> dict[str, Any]:
         config.texture_size,
         config.makehuman_dir,
         config.anny_cache_dir,
+        has_photos=config.backgrounds_dir is not None,
     )
     photos = find_photos(config.backgrounds_dir) if config.backgrounds_dir else []
     scratch = config.output.with_name("stages")

@@ -98,7 +98,7 @@ def synthesize(
         typer.Option(
             "--makehuman-data",
             metavar="DIR",
-            help="MakeHuman data folder: clothes, skins, eyes, brows.",
+            help="MakeHuman data folder: suits, shoes, skins.",
             rich_help_panel=ASSETS,
         ),
     ] = None,
@@ -344,6 +344,8 @@ def _interrupted() -> NoReturn:
 
 
 def _fail_missing(error: ImportError) -> NoReturn:
+    if error.name is None:  # installed, but broken
+        _fail(str(error))
     _fail(f"{error.name} is not installed: pip install 'david-hf[synthetic]'")
 
 

@@ -16,7 +16,7 @@ name. A name is a path such as `person.age`, its distribution one of
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -97,15 +97,33 @@ def _check(distribution: Any, name: str) -> None:
     if kind in NUM_ARGUMENTS:
         _check_numbers(kind, value, name)
     elif kind in ("choice", "shares"):
-        weights = list(value.values()) if isinstance(value, dict) else []
-        if not weights or min(weights) < 0 or sum(weights) <= 0:
-            raise ValueError(f"{name}: {kind} takes names with weights >= 0, got {value}")
+        _check_weights(value.values() if isinstance(value, dict) else [], f"{name}: {kind}", value)
     elif kind == "mixture":
-        for _, part in value:
+        pairs = value if isinstance(value, list) else []
+        if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+            raise ValueError(f"{name}: mixture takes [weight, distribution] pairs, got {value}")
+        _check_weights([pair[0] for pair in pairs], f"{name}: {kind}", value)
+        for _, part in pairs:
             _check(part, name)
     else:
-        for case, part in distribution.get("of", {}).items():
+        cases = distribution.get("of")
+        if not isinstance(cases, dict) or not cases:
+            raise ValueError(f"{name}: by takes cases under `of`, got {distribution}")
+        for case, part in cases.items():
             _check(part, f"{name} of {case}")
+
+
+def _check_weights(weights: Iterable[Any], name: str, value: Any) -> None:
+    numbers = list(weights)
+    if not numbers or not all(isinstance(n, int | float) and n >= 0 for n in numbers):
+        raise ValueError(f"{name} takes names with weights >= 0, got {value}")
+    if sum(numbers) <= 0:
+        raise ValueError(f"{name} needs a weight above 0, got {value}")
+
+
+def _as_key(value: Any) -> str:
+    """A drawn value as the key of a case: YAML reads `true` and `2` as such, not as text."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _check_numbers(kind: str, value: Any, name: str) -> None:
@@ -118,6 +136,11 @@ def _check_numbers(kind: str, value: Any, name: str) -> None:
         raise ValueError(f"{name}: a chance lies in 0..1, got {value}")
     if kind != "chance" and numbers[-2] > numbers[-1]:
         raise ValueError(f"{name}: low is above high: {value}")
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError(f"{name}: {kind} takes finite numbers, got {value}")
+    positive = {"loguniform": numbers[:1], "beta": numbers[:2]}.get(kind, [])
+    if any(number <= 0 for number in positive) or (kind == "normal" and numbers[1] < 0):
+        raise ValueError(f"{name}: {kind} cannot be drawn with {value}")
 
 
 class Draws:
@@ -168,7 +191,8 @@ class Draws:
         if not isinstance(node, Mapping):
             return node
         if "by" in node:
-            cases, given = node["of"], str(self(node["by"]))
+            cases = {_as_key(key): case for key, case in node["of"].items()}
+            given = _as_key(self(node["by"]))
             return self._draw(cases[given] if given in cases else cases["other"])
         if "mixture" in node:
             weights = np.array([weight for weight, _ in node["mixture"]], float)

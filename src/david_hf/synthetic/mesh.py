@@ -51,12 +51,11 @@ def normalize(vectors: FloatArray) -> FloatArray:
 
 def vertex_normals(vertices: FloatArray, faces: IntArray) -> FloatArray:
     """Area-weighted unit normals (N, 3)."""
-    edges = vertices[faces]
-    face_normals = np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0])
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], face_normals)
-    return normalize(normals)
+    corners = vertices[faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    index, cross = faces.T.ravel(), np.tile(cross, (3, 1))
+    sums = [np.bincount(index, cross[:, axis], len(vertices)) for axis in range(3)]
+    return normalize(np.stack(sums, 1))
 
 
 def neighbour_mean(faces: IntArray, num_vertices: int) -> sparse.csr_matrix:

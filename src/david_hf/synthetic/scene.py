@@ -216,7 +216,6 @@ class Scene:
             ],
             "strands": [{"radius": group.radius, **asdict(group.colour)} for group in self.strands],
             "light": asdict(self.light),
-            "is_room": self.backdrop == "room",
             "ground": self.ground,
             "lens_labels": self.lens_labels,
         }

@@ -42,6 +42,15 @@ def test_every_kind_keeps_its_range() -> None:
         assert 9 <= size <= 11 if person("sex") == "male" else size == 1
 
 
+def test_cases_may_be_numbers_and_truths_as_yaml_reads_them() -> None:
+    tree = {"person": {"a": {"by": "number", "of": {2: {"by": "flag", "of": {True: 7}}}}}}
+    person = Draws(np.random.default_rng(0), tree, "person")
+    person.put("number", 2)
+    person.put("flag", True)
+
+    assert person("a") == 7
+
+
 def test_what_was_drawn_is_kept_with_what_it_depends_on() -> None:
     person = draws()
 
@@ -83,6 +92,13 @@ def test_a_users_file_replaces_single_distributions(tmp_path: Path) -> None:
         ("person: {height: {uniform: [2, 1]}}", "low is above high"),
         ("person: {makeup: {chance: 3}}", "a chance lies in 0..1"),
         ("person: {height: {gauss: [2, 1]}}", "person.height: expected a distribution"),
+        ("person: {sex: {choice: {male: a}}}", "person.sex: choice takes names with weights"),
+        ("person: {height: {mixture: 3}}", "person.height: mixture takes names with weights"),
+        ("person: {height: {mixture: [[1, 2, 3]]}}", "person.height: mixture takes .* pairs"),
+        ("person: {height: {by: sex}}", "person.height: by takes cases"),
+        ("person: {height: {loguniform: [0, 1]}}", "person.height: loguniform cannot be drawn"),
+        ("person: {height: {normal: [0, -1, 0, 1]}}", "person.height: normal cannot be drawn"),
+        ("person: {height: {uniform: [0, .inf]}}", "person.height: uniform takes finite numbers"),
         ("person: 3", "expected names with distributions"),
         ("person: [", "expected YAML"),
     ],

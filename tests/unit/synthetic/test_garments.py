@@ -5,11 +5,11 @@ from scipy.spatial import cKDTree
 from david_hf.synthetic.factors import Draws, load_distributions
 from david_hf.synthetic.humans.bodies import BodyModel, Identity, PosedBody
 from david_hf.synthetic.humans.garments import Outfit, dress
-from david_hf.synthetic.humans.garments.cutting import Sheet, cut, fast_normals, subdivide
+from david_hf.synthetic.humans.garments.cutting import Sheet, cut, subdivide
 from david_hf.synthetic.humans.garments.fitting import Fit, drape
 from david_hf.synthetic.humans.garments.grids import disc, grid, thick, tube
 from david_hf.synthetic.humans.garments.shells import Pattern, sew
-from david_hf.synthetic.mesh import join
+from david_hf.synthetic.mesh import join, vertex_normals
 
 needs_anny = pytest.mark.blender  # its suite has anny
 
@@ -19,7 +19,7 @@ def sheet_of(size: int = 20) -> Sheet:
     steps = np.linspace(0, 1, size)
     points = np.stack(np.meshgrid(steps, steps, [0.0]), -1)[..., 0, :]
     mesh = grid(points[::-1])
-    normals = fast_normals(mesh.vertices, mesh.faces)
+    normals = vertex_normals(mesh.vertices, mesh.faces)
     return Sheet(mesh.vertices, normals, mesh.vertices, np.zeros(len(normals)), mesh.faces)
 
 
@@ -37,7 +37,7 @@ def test_a_cut_follows_the_level_set_and_keeps_what_is_inside() -> None:
 
     assert piece.points[:, 0].max() == pytest.approx(0.333)
     assert area(piece.points, piece.faces) == pytest.approx(0.333)
-    normals = fast_normals(piece.points, piece.faces)
+    normals = vertex_normals(piece.points, piece.faces)
     np.testing.assert_allclose(normals, sheet.normals[:1].repeat(len(normals), 0), atol=1e-9)
 
 
@@ -166,7 +166,7 @@ def test_a_jacket_lies_outside_of_the_shirt(model: BodyModel, body: PosedBody) -
 
     sew(fit, np.random.default_rng(1), Pattern(hip - 0.05, sleeve=0.5, ease=0.014))
 
-    normals = fast_normals(beneath, model.surface.faces)
+    normals = vertex_normals(beneath, model.surface.faces)
     inner = (fit.rest[:, 2] > hip + 0.05) & (fit.rest[:, 2] < fit.height["shoulder"] - 0.05)
     inner &= fit.covered & (np.abs(fit.arm + 0.1) < 0.01)
     rise = ((fit.outer - beneath) * normals).sum(1)[inner]

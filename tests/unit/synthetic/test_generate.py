@@ -20,7 +20,12 @@ from unit.synthetic.stand_ins import make_config, plan, renders
 from david_hf.data.synthhuman import SynthHumanFolder
 from david_hf.synthetic.production import worker
 from david_hf.synthetic.production.config import GenerateConfig, GenerateError
-from david_hf.synthetic.production.folder import complete_indices, missing_indices
+from david_hf.synthetic.production.folder import (
+    claim,
+    complete_indices,
+    missing_indices,
+    read_settings,
+)
 from david_hf.synthetic.production.generate import Report, generate, prepare
 from david_hf.synthetic.production.worker import Outcome, SampleMaker
 from david_hf.synthetic.rendering.blender import BlenderStartError
@@ -218,6 +223,33 @@ def test_first_samples_that_all_fail_end_the_run() -> None:
         report.add(Outcome(2, "no light"))
 
 
+def test_the_last_samples_may_all_fail() -> None:
+    report = Report(is_first=False)
+
+    for index in range(5):
+        report.add(Outcome(index, "no light"))
+
+    assert len(report.failed) == 5
+
+
+def test_a_run_killed_after_its_last_sample_gets_its_index_later(
+    finished: tuple[GenerateConfig, Report],
+) -> None:
+    config, _ = finished
+    (config.output / "index.parquet").unlink()
+
+    generate(config)
+
+    assert (config.output / "index.parquet").is_file()
+
+
+def test_settings_may_change_while_there_is_no_sample(config: GenerateConfig) -> None:
+    claim(config.output, {"seed": 1})
+    claim(config.output, {"seed": 2})
+
+    assert read_settings(config.output) == {"seed": 2}
+
+
 def test_a_folder_made_with_other_settings_is_refused(
     finished: tuple[GenerateConfig, Report], tmp_path: Path
 ) -> None:
@@ -244,6 +276,8 @@ def test_wrong_inputs_are_refused_before_any_work(config: GenerateConfig, tmp_pa
 
     with pytest.raises(ValueError, match="nowhere: no such folder"):
         generate(replace(config, makehuman_dir=tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="a size of 16 pixels or more, got 8 36"):
+        generate(replace(config, height=8))
     with pytest.raises(ValueError, match="no panoramas"):
         generate(replace(config, hdri_dir=tmp_path / "empty"))
     with pytest.raises(ValueError, match=r"expected \.jpg or \.png photos"):
@@ -257,7 +291,7 @@ def test_what_a_kill_left_is_removed_but_not_what_others_are_at(
     finished: tuple[GenerateConfig, Report],
 ) -> None:
     config, _ = finished
-    ours, theirs = (config.output / f".partial-{index:07d}-ab" for index in (2, 9))
+    ours, theirs = (config.output / f".partial-{index:07d}-0123abcd" for index in (2, 9))
     for folder in (ours, theirs):
         folder.mkdir()
         (folder / f"rgb_{folder.name[9:16]}.png").write_bytes(b"half")

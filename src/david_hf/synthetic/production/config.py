@@ -64,11 +64,15 @@ class GenerateConfig:
     sampler_factory: str = DEFAULT_SAMPLER
 
     def check(self) -> None:
-        """Refuse folders and files that are not there.
+        """Refuse folders and files that are not there, and impossible sizes.
 
         Raises:
-            ValueError: If one is missing.
+            ValueError: If one is missing, or the size is none.
         """
+        if min(self.height, self.width) < 16:
+            raise ValueError(
+                f"expected a size of 16 pixels or more, got {self.height} {self.width}"
+            )
         for folder in (self.hdri_dir, self.makehuman_dir, self.backgrounds_dir):
             if folder is not None and not folder.is_dir():
                 raise ValueError(f"{folder}: no such folder")

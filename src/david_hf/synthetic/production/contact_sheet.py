@@ -12,6 +12,7 @@ from david_hf.data.synthhuman import SynthHumanFolder
 
 from .folder import PARTIAL
 
+SHEET_NAME = "contact_sheet.jpg"  # of a run
 PANEL_HEIGHT = 160
 GAP = 4
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +18,7 @@ from .config import GenerateConfig, GenerateError, Recipe
 
 SETTINGS_NAME = "generator.json"
 PARTIAL = ".partial-"  # begins the names of everything that is not complete
+STALE_S = 3600.0  # an index or a sheet that is not complete by then never will be
 MAX_NAMED = 4  # differences that fit on one line
 
 
@@ -40,7 +42,8 @@ def complete_indices(folder: Path, foreground: bool) -> list[int]:
         return []
     with os.scandir(folder) as entries:
         there = {entry.name for entry in entries}
-    marked = [int(name[4:11]) for name in there if re.fullmatch(r"cam_\d{7}\.txt", name)]
+    found = (re.fullmatch(r"cam_(\d{7,})\.txt", name) for name in there)
+    marked = [int(match[1]) for match in found if match]
     return sorted(i for i in marked if there.issuperset(sample_names(i, foreground)))
 
 
@@ -70,12 +73,11 @@ def remove_partial(config: GenerateConfig) -> None:
     """
     wanted = range(config.start, config.start + config.count)
     for path in config.output.glob(f"{PARTIAL}*"):
-        index = re.match(r"\d{7}", path.name.removeprefix(PARTIAL))
-        if index is None or int(index[0]) in wanted:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        index = re.fullmatch(r"(\d{7,})-[0-9a-f]{8}", path.name.removeprefix(PARTIAL))
+        if index is not None and int(index[1]) in wanted:
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.is_file() and time.time() - path.stat().st_mtime > STALE_S:
+            path.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -139,7 +141,7 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / SETTINGS_NAME
     if path.is_file():
         differences = _differences(read_settings(folder), settings)
-        if differences:
+        if differences and any(folder.glob("cam_*.txt")):
             named = "; ".join(differences[:MAX_NAMED])
             more = len(differences) - MAX_NAMED
             rest = f"; and {more} more" if more > 0 else ""
@@ -147,8 +149,9 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
                 f"{folder} was made with other settings: {named}{rest}; take another folder, or "
                 "the same settings"
             )
-        return
-    if any(folder.glob("cam_*.txt")):
+        if not differences:
+            return
+    elif any(folder.glob("cam_*.txt")):
         raise GenerateError(f"{folder} holds samples without {SETTINGS_NAME}: take another folder")
     write_whole(path, json.dumps(settings, indent=1).encode())
 

@@ -15,9 +15,9 @@ from david_hf.synthetic.factors import load_distributions
 from david_hf.synthetic.rendering.blender import BlenderProcess, find_blender
 
 from .config import GenerateConfig, GenerateError, Recipe, find_panoramas, num_cores
-from .contact_sheet import write_contact_sheet
+from .contact_sheet import SHEET_NAME, write_contact_sheet
 from .folder import claim, complete_indices, missing_indices, remove_partial, settings_of, versions
-from .index import write_index
+from .index import INDEX_NAME, write_index
 from .on_ray import make_on_ray
 from .processes import make_locally
 from .worker import Outcome
@@ -36,6 +36,7 @@ class Report:
         rejected: How often scenes were rejected, by reason.
         seconds: Duration of the making.
         interrupted: Whether Ctrl-C ended it.
+        is_first: Whether the folder held none of its samples before.
     """
 
     missing: int = 0
@@ -44,6 +45,7 @@ class Report:
     rejected: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     interrupted: bool = False
+    is_first: bool = True
 
     @property
     def per_hour(self) -> float:
@@ -62,7 +64,7 @@ class Report:
             self.made += 1
             return
         self.failed[outcome.index] = outcome.error
-        if not self.made and len(self.failed) >= MAX_FIRST_FAILURES:
+        if self.is_first and not self.made and len(self.failed) >= MAX_FIRST_FAILURES:
             raise GenerateError(f"the first {len(self.failed)} samples failed: {outcome.error}")
 
 
@@ -109,9 +111,11 @@ def generate(
     claim(config.output, settings_of(recipe))
     remove_partial(config)
     missing = missing_indices(config)
-    report = Report(missing=len(missing))
+    report = Report(missing=len(missing), is_first=len(missing) == config.count)
     on_progress(report, None)
     if not missing:
+        if not all((config.output / name).is_file() for name in (INDEX_NAME, SHEET_NAME)):
+            sum_up(config)  # a run was killed after its last sample
         return report
     begun = time.monotonic()
 
@@ -125,10 +129,12 @@ def generate(
         make(recipe, missing, note)
     except KeyboardInterrupt:
         report.interrupted = True
-    finally:
-        report.seconds = time.monotonic() - begun
-        with contextlib.suppress(GenerateError):  # what ended the run is told already
+    except BaseException:
+        with contextlib.suppress(Exception):  # what ended the run matters more
             sum_up(config)
+        raise
+    report.seconds = time.monotonic() - begun
+    sum_up(config)
     return report
 
 
@@ -137,4 +143,4 @@ def sum_up(config: GenerateConfig) -> None:
     remove_partial(config)
     if complete_indices(config.output, config.foreground):
         write_index(config.output)
-        write_contact_sheet(config.output, config.output / "contact_sheet.jpg")
+        write_contact_sheet(config.output, config.output / SHEET_NAME)

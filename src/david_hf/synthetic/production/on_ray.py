@@ -8,6 +8,7 @@ from .config import GenerateError, Recipe
 from .worker import Outcome, SampleMaker
 
 CONNECT_LIMIT_S = 20.0
+MAX_RETRIES = 5  # nodes die; a sample that kills its process every time must end, too
 MEMORY = 2 * 2**30  # bytes of a sampler and a Blender: nodes with many cores may lack it
 
 # Of this process: Ray runs many tasks in one process, and a sampler takes 8 s to load.
@@ -62,7 +63,7 @@ def _run(
     ray: Any, recipe: Recipe, indices: Sequence[int], on_outcome: Callable[[Outcome], None]
 ) -> None:
     task = ray.remote(
-        num_cpus=recipe.threads, memory=MEMORY, max_retries=-1, retry_exceptions=False
+        num_cpus=recipe.threads, memory=MEMORY, max_retries=MAX_RETRIES, retry_exceptions=False
     )(_make)
     shared, pending = ray.put(recipe), list(reversed(indices))
     at_work: dict[Any, int] = {}

@@ -3,8 +3,6 @@
 A reason is a fixed word and the number that was found, such as `burnt 0.52`.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
@@ -189,14 +187,9 @@ def _exposure(sample: Sample, scene: Scene) -> list[str]:
     if burnt > MAX_CLIPPED:
         reasons.append(f"burnt {burnt:.2f}")
     black = float((sample.rgb[figure] <= 2).all(-1).mean())
-    if black > MAX_CLIPPED and not _is_night(scene.factors):
+    if black > MAX_CLIPPED and not scene.factors.get("night"):
         reasons.append(f"black {black:.2f}")
     return reasons
-
-
-def _is_night(factors: dict[str, Any]) -> bool:
-    nested = factors.get("scene")
-    return bool(factors.get("night") or (isinstance(nested, dict) and nested.get("night")))
 
 
 def _metered(scene: Scene, figure: Mask) -> Mask:

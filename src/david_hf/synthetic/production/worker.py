@@ -239,8 +239,9 @@ def first_alone(config: GenerateConfig) -> Iterator[None]:
         if not ready.exists():
             building = cache / ".david-building"
             if building.exists():  # it was killed while it wrote: anny cannot read what is there
-                for half in cache.glob("v*"):
-                    shutil.rmtree(half)
+                for half in cache.glob("v[0-9]*"):
+                    if half.is_dir() and half.name[1:].isdigit():
+                        shutil.rmtree(half)
             building.touch()
             yield
             ready.touch()

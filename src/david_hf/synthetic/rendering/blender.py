@@ -251,7 +251,7 @@ def _find_python() -> str:
     if found is None:
         raise RenderError(
             f"{BPY_REQUIREMENT} needs {name}, which is not on the PATH: install it, or download "
-            "Blender 4 or 5 from blender.org and name its binary by --blender"
+            "Blender 5 from blender.org and name its binary by --blender"
         )
     return found
 

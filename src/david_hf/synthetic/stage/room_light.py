@@ -16,8 +16,6 @@ from .storage import floor_lamp
 from .style import Style
 from .themes import Theme
 
-NIGHT_LIGHTS = ("lamp", "screen", "spot")
-
 
 @dataclass
 class Lighting:

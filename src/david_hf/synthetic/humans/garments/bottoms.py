@@ -6,8 +6,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from david_hf.synthetic.humans.fabrics import Fabric
+from david_hf.synthetic.mesh import vertex_normals
 
-from .cutting import Sheet, fast_normals
+from .cutting import Sheet
 from .fitting import Fit
 from .folds import noise, ridges
 from .shells import Pattern, Shell
@@ -143,7 +144,7 @@ def skirt_sheet(
         stretched = sheet.rest * [1, 1, 0.25]
         height = folds * fall * 2.0 * ridges(stretched, rng, np.array([0.10, 0.10, 0.12]))
     raised = _outside(fit, sheet.raised(height), 0.009)
-    normals = fast_normals(raised.points, raised.faces)
+    normals = vertex_normals(raised.points, raised.faces)
     return Sheet(raised.points, normals, raised.rest, raised.arm, raised.faces)
 
 
@@ -151,7 +152,7 @@ def _outside(fit: Fit, sheet: Sheet, gap: float) -> Sheet:
     """The sheet pushed out of the layers beneath."""
     own = fit.model.surface_vertices
     own = own[(fit.rest[own, 2] < fit.height["waist"] + 0.12) & (fit.arm_weight[own] < 0.01)]
-    normals = fast_normals(fit.outer, fit.model.surface.faces)
+    normals = vertex_normals(fit.outer, fit.model.surface.faces)
     distance, near = cKDTree(fit.outer[own]).query(sheet.points, distance_upper_bound=0.06)
     index = own[np.minimum(near, len(own) - 1)]
     height = ((sheet.points - fit.outer[index]) * normals[index]).sum(1)
@@ -165,7 +166,7 @@ def _record(fit: Fit, skirt: Sheet) -> None:
     height = fit.height
     near = fit.on_skin & (fit.rest[:, 2] > height["crotch"]) & (fit.arm_weight < 0.01)
     own = np.flatnonzero(near & (fit.rest[:, 2] < height["waist"] + 0.02))
-    normals = fast_normals(fit.outer, fit.model.surface.faces)[own]
+    normals = vertex_normals(fit.outer, fit.model.surface.faces)[own]
     nearest = cKDTree(skirt.points).query(fit.outer[own])[1]
     rise = ((skirt.points[nearest] - fit.outer[own]) * normals).sum(1)
     fit.outer[own] += normals * np.clip(rise + 0.003, 0, 0.05)[:, None]

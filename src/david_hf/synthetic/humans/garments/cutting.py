@@ -112,15 +112,6 @@ def cut(values: FloatArray, faces: IntArray, level: FloatArray) -> tuple[FloatAr
     return np.concatenate([values, made])[used], compact.reshape(-1, 3)
 
 
-def fast_normals(points: FloatArray, faces: IntArray) -> FloatArray:
-    """Area-weighted unit normals (N, 3)."""
-    corner = points[faces]
-    cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    index, cross = faces.T.ravel(), np.tile(cross, (3, 1))
-    columns = [np.bincount(index, cross[:, k], len(points)) for k in range(3)]
-    return normalize(np.stack(columns, 1))
-
-
 def subdivide(faces: IntArray, num_vertices: int) -> tuple[sparse.csr_matrix, IntArray]:
     """One step of Loop's subdivision.
 

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from david_hf.synthetic.humans.bodies import NUM_BASE_VERTICES, BodyModel, PosedBody
 from david_hf.synthetic.mesh import FloatArray, IntArray, normalize, vertex_normals
 
-from .cutting import Sheet, fast_normals, subdivide
+from .cutting import Sheet, subdivide
 
 ARM_BONES = ("upperarm01", "upperarm02", "lowerarm01", "lowerarm02", "wrist")
 NO_CLOTH = ("head", "finger", "toe", "eye", "metacarpal", "oculi", "oris", "tongue", "temporalis")
@@ -130,7 +130,7 @@ class Fit:
         """Posed points (N, 3) pushed at least `gap` metres out of the layers worn so far."""
         own = self.model.surface_vertices
         own = own[(self.rest[own, 2] > self.height["chest"]) & (self.arm_weight[own] < 0.5)]
-        normals = fast_normals(self.outer, self.model.surface.faces)
+        normals = vertex_normals(self.outer, self.model.surface.faces)
         index = own[cKDTree(self.outer[own]).query(points, k=3)[1]]
         offset = points[:, None] - self.outer[index]
         height = (offset * normals[index]).sum(2).mean(1)
@@ -235,7 +235,7 @@ class Fit:
     @cached_property
     def dummy_normals(self) -> FloatArray:
         """Unit normals (19158, 3) of `dummy`."""
-        return fast_normals(self.dummy, self.model.surface.faces)
+        return vertex_normals(self.dummy, self.model.surface.faces)
 
     @property
     def outer_rest(self) -> FloatArray:
@@ -266,7 +266,7 @@ class Fit:
         """Posed and rest base vertices (19158, 3) as a fine sheet over a part of the body."""
         fine = weave(self.model, part, steps)
         points = fine.matrix @ np.column_stack([shell, rest_shell, self.arm])
-        normals = fast_normals(points[:, :3], fine.faces)
+        normals = vertex_normals(points[:, :3], fine.faces)
         return Sheet(points[:, :3], normals, points[:, 3:6], points[:, 6], fine.faces)
 
 

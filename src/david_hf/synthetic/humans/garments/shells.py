@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from david_hf.synthetic.mesh import FloatArray, normalize
+from david_hf.synthetic.mesh import FloatArray, normalize, vertex_normals
 
-from .cutting import Sheet, fast_normals
+from .cutting import Sheet
 from .fitting import Fit
 from .folds import creases, limb_folds, ridges
 
@@ -201,7 +201,7 @@ def _over_layers(
 ) -> FloatArray:
     """Relax the posed shell and keep it outside of the layers worn so far."""
     faces, mean = fit.model.surface.faces, fit.model.neighbour_mean
-    normals = fast_normals(mean @ (mean @ fit.outer), faces)
+    normals = vertex_normals(mean @ (mean @ fit.outer), faces)
     # Tights have little room: they must not sink into the skin.
     least = np.maximum(0.35 * ease, np.minimum(0.0025, 0.8 * ease))
     for _ in range(3):

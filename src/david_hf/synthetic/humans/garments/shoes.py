@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from david_hf.synthetic.mesh import FloatArray, Mesh, join, normalize
+from david_hf.synthetic.mesh import FloatArray, Mesh, join, normalize, vertex_normals
 
-from .cutting import Sheet, fast_normals
+from .cutting import Sheet
 from .fitting import Fit
 from .grids import envelope, grid, tube
 
@@ -67,7 +67,7 @@ class Last:
         below = np.where(rest[:, 2] < self.ankle[2] + 0.02, before, -1.0)
         level = np.maximum(behind, below) + 0.25 * np.maximum(0, 0.02 - np.abs(behind - below))
         arm = np.full(len(rest), -0.1)
-        return Sheet(posed, fast_normals(posed, mesh.faces), rest, arm, mesh.faces).cut(level)
+        return Sheet(posed, vertex_normals(posed, mesh.faces), rest, arm, mesh.faces).cut(level)
 
     def outline(self, spread: float) -> FloatArray:
         """Rest xy (C, 2) of the footprint, `spread` metres wider."""

@@ -59,18 +59,6 @@ def crown(vertices: FloatArray, marks: Landmarks) -> FloatArray:
     return _above(height - limit, 0.012)
 
 
-def top(vertices: FloatArray, marks: Landmarks, edge: float = 0.055) -> FloatArray:
-    """The top of the head above `edge` metres over the eyes; what a fade or an undercut leaves."""
-    angle, height, _ = polar(vertices, marks)
-    lowered = edge - 0.012 * np.clip(angle - 2.2, 0, 1)
-    return _above(height - lowered, 0.012)
-
-
-def strip(vertices: FloatArray, marks: Landmarks, half_width: float = 0.022) -> FloatArray:
-    """A band over the middle of the head, from the forehead to the neck."""
-    return _above(half_width - np.abs(vertices[:, 0] - marks.centre[0]), 0.005)
-
-
 def beard(vertices: FloatArray, marks: Landmarks, kind: str) -> FloatArray:
     """Facial hair: full, short_boxed, goatee, moustache, chin_strap, sideburns or stubble.
 
