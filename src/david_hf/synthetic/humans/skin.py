@@ -202,7 +202,7 @@ def _freckles_and_moles(
 
 
 def _make_up(draws: Draws, skin: SkinModel, linear: FloatArray) -> FloatArray:
-    """Lipstick, eye shadow, rouge and nail polish."""
+    """Lipstick, eye shadow, blush and nail polish."""
     masks, rng = skin.model.data_dir / "textures", draws.rng
     if draws("makeup"):
         lips = _mask(masks / "mpfb_lips.jpg")[..., None] * rng.uniform(0.4, 0.85)
