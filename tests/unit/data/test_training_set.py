@@ -8,6 +8,7 @@ from torch.utils.data import default_collate
 
 from david_hf.data.augmentations import Augmentations
 from david_hf.data.sample import HumanSample
+from david_hf.data.synthhuman import SynthHumanFolder
 from david_hf.data.training_set import ComposedHumans, pad_to_square
 
 
@@ -46,7 +47,8 @@ def test_a_batch_is_what_the_model_takes(tmp_path: Path) -> None:
 
 def test_figures_that_a_thing_hides_are_not_composed(tmp_path: Path) -> None:
     dataset = humans(tmp_path)
-    (tmp_path / "factors_0000002.json").write_text('{"occluded": true}')
+    hidden = SynthHumanFolder(tmp_path).split("train")[0]
+    (tmp_path / f"factors_{hidden:07d}.json").write_text('{"occluded": true}')
 
     assert len(humans(tmp_path).figures) == len(dataset.figures) - 1
 
