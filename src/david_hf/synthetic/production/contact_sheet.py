@@ -1,6 +1,5 @@
 """A picture of many samples with their labels, for people."""
 
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image
 from david_hf.data.sample import HumanSample
 from david_hf.data.synthhuman import SynthHumanFolder
 
-from .folder import PARTIAL
+from .folder import whole_file
 
 SHEET_NAME = "contact_sheet.jpg"  # of a run
 PANEL_HEIGHT = 160
@@ -43,12 +42,8 @@ def write_contact_sheet(folder: Path, path: Path, count: int = 48, columns: int 
     for number, tile in enumerate(tiles):
         top, left = number // columns * height + GAP, number % columns * width + GAP
         sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-    unfinished = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
+    with whole_file(path) as unfinished:
         Image.fromarray(sheet).save(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path
 
 

@@ -1,5 +1,6 @@
 """The folder of a run: what is complete, what it was made with, and what a kill left behind."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -7,17 +8,17 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from david_hf.synthetic import GENERATOR_VERSION
+from david_hf.synthetic.rendering.sample_files import PARTIAL
 
 from .config import GenerateConfig, GenerateError, Recipe
 
 SETTINGS_NAME = "generator.json"
-PARTIAL = ".partial-"  # begins the names of everything that is not complete
 STALE_S = 3600.0  # an index or a sheet that is not complete by then never will be
 MAX_NAMED = 4  # differences that fit on one line
 
@@ -80,11 +81,12 @@ def remove_partial(config: GenerateConfig) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file such that it appears whole or not at all."""
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A name to write to, of the same suffix, that becomes `path` at the end or is removed."""
     unfinished = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
-        unfinished.write_bytes(content)
+        yield unfinished
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -153,7 +155,8 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
             return
     elif any(folder.glob("cam_*.txt")):
         raise GenerateError(f"{folder} holds samples without {SETTINGS_NAME}: take another folder")
-    write_whole(path, json.dumps(settings, indent=1).encode())
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(settings, indent=1), "utf-8")
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """One table of all samples, for choosing and slicing: `index.parquet`."""
 
 import json
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .folder import PARTIAL, SETTINGS_NAME, complete_indices, read_settings
+from .folder import SETTINGS_NAME, complete_indices, read_settings, whole_file
 
 INDEX_NAME = "index.parquet"
 
@@ -35,12 +34,8 @@ def write_index(folder: Path) -> Path:
     names = list(dict.fromkeys(["index", *(name for row in rows for name in row)]))
     columns = {name: _column([row.get(name) for row in rows]) for name in names}
     path = folder / INDEX_NAME
-    unfinished = folder / f"{PARTIAL}{uuid.uuid4().hex[:8]}-{INDEX_NAME}"
-    try:
+    with whole_file(path) as unfinished:
         parquet.write_table(pa.table(columns), unfinished, compression="zstd")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return path
 
 
