@@ -192,7 +192,7 @@ class SceneSampler:
         if draws("backdrop") == "room":
             circles = [(*person.placed[1][:2], person.radius) for person in people]
             room = build_room(stage, circles, camera, standing=things)
-            light = Light(self.lights[0], 0.0, room.panorama_gain, tuple(room.lamps))
+            light = Light(self.lights[0], gain=0.0, lamps=tuple(room.lamps))  # walls close the view
             return light, list(room.parts), stage("room.light") in DARK
         face = people[0].face
         light = sample_light(stage, self.lights, face.position, face.facing, camera)

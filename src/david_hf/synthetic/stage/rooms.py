@@ -28,13 +28,11 @@ class Room:
     Attributes:
         parts: Walls, floor, ceiling and everything in it.
         lamps: Its light.
-        panorama_gain: Of the light from outside; 0, because the walls close the view.
         name: Its theme.
     """
 
     parts: list[Part]
     lamps: list[Lamp]
-    panorama_gain: float
     name: str
 
 
@@ -73,7 +71,7 @@ def build_room(
         replace(lamp, position=turned @ lamp.position, direction=turned @ lamp.direction)
         for lamp in light.lamps
     ]
-    return Room(plan.to_world(merged(parts)), lamps, 0.0, draws("room.theme"))
+    return Room(plan.to_world(merged(parts)), lamps, draws("room.theme"))
 
 
 def _face(plan: Plan, camera: Camera) -> FloatArray:
