@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from david_hf.data.synthhuman import INVALID_DEPTH_CM
+from david_hf.data.rows import UNKNOWN_DEPTH
 from david_hf.synthetic.rendering.sample_files import write_exr
 
 HEIGHT, WIDTH, FOCAL_PX = 48, 36, 60.0
@@ -33,7 +33,7 @@ def write_person(root: Path, index: int, with_foreground: bool = True) -> None:
     rgb = np.where(alpha[..., None] > 0, colour, 0.5)
     Image.fromarray((rgb * 255).astype(np.uint8)).save(root / f"rgb_{index:07d}.png")
     Image.fromarray((alpha * 255).astype(np.uint8)).save(root / f"alpha_{index:07d}.png")
-    depth_cm = np.where(alpha > 0, depth_m * 100, INVALID_DEPTH_CM)
+    depth_cm = np.where(alpha > 0, depth_m * 100, UNKNOWN_DEPTH)
     write_exr(root / f"depth_{index:07d}.exr", Y=depth_cm)
     x, y, z = np.moveaxis(normals, -1, 0)
     write_exr(root / f"normal_{index:07d}.exr", B=x, G=y, R=z)

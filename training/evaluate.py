@@ -16,7 +16,7 @@ import torch
 import david_hf
 from david_hf import DavidPredictor
 from david_hf.data.sample import HumanSample
-from david_hf.data.synthhuman import SynthHumanFolder
+from david_hf.data.sources.synthhuman import SynthHuman
 from david_hf.evaluation.depth import depth_metrics
 from david_hf.evaluation.matting import matting_metrics
 from david_hf.evaluation.normals import normal_metrics
@@ -32,7 +32,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         predictor = DavidPredictor.from_pretrained(arguments.checkpoint)
-        rows = measure(predictor, SynthHumanFolder(arguments.folder))
+        rows = measure(predictor, SynthHuman(arguments.folder))
     except ValueError as error:
         sys.exit(f"error: {error}")
     report = {
@@ -51,7 +51,7 @@ def main() -> None:
     print(json.dumps(report, indent=2))  # noqa: T201
 
 
-def measure(predictor: DavidPredictor, folder: SynthHumanFolder) -> list[tuple[str, Row]]:
+def measure(predictor: DavidPredictor, folder: SynthHuman) -> list[tuple[str, Row]]:
     """Category and metrics of every sample."""
     return [(sample.category, measure_sample(predictor, sample)) for sample in folder]
 
@@ -61,12 +61,12 @@ def measure_sample(predictor: DavidPredictor, sample: HumanSample) -> Row:
     prediction = predictor.predict((sample.image * 255 + 0.5).astype(np.uint8))
     mask = sample.foreground
     row: Row = {}
-    if prediction.depth is not None:
+    if prediction.depth is not None and sample.depth_m is not None:
         row |= _prefix("depth", depth_metrics(prediction.depth, sample.depth_m, mask))
-    if prediction.normals is not None:
+    if prediction.normals is not None and sample.normals is not None:
         normals = prediction.normals.transpose(1, 2, 0)
         row |= _prefix("normals", normal_metrics(normals, sample.normals, mask))
-    if prediction.alpha is not None:
+    if prediction.alpha is not None and sample.alpha is not None:
         row |= _prefix("alpha", matting_metrics(prediction.alpha, sample.alpha))
     return row
 

@@ -1,6 +1,6 @@
 """Look at what a training sees: `python training/show_samples.py PICTURE --config FILE ...`.
 
-Writes a contact sheet of composed, augmented samples: picture, alpha, depth, normals, each row two.
+Writes a contact sheet of composed, augmented samples: picture, alpha, depth, normals.
 """
 
 import sys
@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from config import TrainConfig, parse_config
-from PIL import Image
 
-from david_hf.data.augmentations import Augmentations
-from david_hf.data.sample import HumanSample
-from david_hf.data.training_set import ComposedHumans, pad_to_square
-from david_hf.visualization import alpha_to_grey, colorize_depth, colorize_normals
+from david_hf.data.augmentations import PhotometricAugmentations
+from david_hf.data.composed import ComposedHumans
+from david_hf.data.contact_sheet import write_contact_sheet
+from david_hf.data.transforms import TrainingTransform
 
-ROWS, COLUMNS = 6, 3
+COUNT = 18
 
 
 def main() -> None:
@@ -28,35 +27,13 @@ def main() -> None:
 def write_sheet(path: Path, config: TrainConfig) -> None:
     """Write the first samples of a run."""
     side = config.side_at(config.steps - 1)
-    dataset = ComposedHumans(
-        config.data,
-        config.backgrounds,
-        side=side,
-        length=ROWS * COLUMNS,
-        seed=config.seed,
-        augmentations=Augmentations(),
-    )
+    people = ComposedHumans(config.data, config.backgrounds, side=side, seed=config.seed)
+    transform = TrainingTransform(side, photometric=PhotometricAugmentations())
     samples = [
-        dataset.draw(np.random.default_rng([config.seed, number])) for number in range(len(dataset))
+        transform.augment(people.draw(number), np.random.default_rng([config.seed, number]))
+        for number in range(COUNT)
     ]
-    strips = [show(pad_to_square(sample, side)) for sample in samples]
-    rows = [np.hstack(strips[row * COLUMNS : (row + 1) * COLUMNS]) for row in range(ROWS)]
-    Image.fromarray(np.vstack(rows)).save(path, quality=88)
-
-
-def show(sample: HumanSample) -> np.ndarray:
-    """Picture, alpha, depth and normals side by side, uint8 (H, 4 W, 3)."""
-    labelled = sample.foreground.astype(np.float32)
-    grey = alpha_to_grey(sample.alpha)
-    return np.hstack(
-        [
-            (sample.image * 255 + 0.5).astype(np.uint8),
-            np.dstack([grey] * 3),
-            # The colours show nearness; depth in metres grows the other way.
-            colorize_depth(-sample.depth_m, labelled),
-            colorize_normals(sample.normals.transpose(2, 0, 1), labelled),
-        ]
-    )
+    write_contact_sheet(samples, path)
 
 
 if __name__ == "__main__":

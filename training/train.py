@@ -21,8 +21,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from david_hf.conversion.mobilenet_v2 import load_imagenet_mobilenet_v2
-from david_hf.data.augmentations import Augmentations
-from david_hf.data.training_set import ComposedHumans
+from david_hf.data.augmentations import PhotometricAugmentations
+from david_hf.data.composed import ComposedHumans
+from david_hf.data.mixture import Mixture
+from david_hf.data.transforms import TrainingTransform
 from david_hf.model import DavidForDensePrediction, DavidImageProcessor
 from david_hf.model.mobilenet_v2_david import DavidMobileNetV2Encoder
 
@@ -120,20 +122,17 @@ def batches(
 ) -> Iterator[dict[str, Any]]:
     """Batches from `first_step` to the end, each process its own share, of the step's side."""
     per_step = config.batch_size * accelerator.num_processes
-    dataset = ComposedHumans(
-        config.data,
-        config.backgrounds,
-        side=config.side_at(first_step),
-        seed=config.seed,
-        length=config.steps * per_step,
-        augmentations=Augmentations(),
+    side = config.side_at(first_step)
+    people = ComposedHumans(config.data, config.backgrounds, side=side, seed=config.seed)
+    transform = TrainingTransform(side, photometric=PhotometricAugmentations())
+    dataset = Mixture(
+        [(people, 1.0)], length=config.steps * per_step, transform=transform, seed=config.seed
     )
     step = first_step
     while step < config.steps:
-        dataset.side = config.side_at(step)
+        side = people.side = transform.side = config.side_at(step)
         last = next(
-            (s for s in range(step, config.steps) if config.side_at(s) != dataset.side),
-            config.steps,
+            (s for s in range(step, config.steps) if config.side_at(s) != side), config.steps
         )
         own = [
             s * per_step + accelerator.process_index * config.batch_size + i
@@ -155,8 +154,8 @@ def batches(
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """Move a batch; pictures take the layout of the network."""
     moved = {
-        "labels": {task: label.to(device) for task, label in batch["labels"].items()},
-        "mask": batch["mask"].to(device),
+        name: {task: values.to(device) for task, values in batch[name].items()}
+        for name in ("labels", "mask")
     }
     pixels = batch["pixel_values"].to(device, memory_format=torch.channels_last)
     return {"pixel_values": pixels, **moved}

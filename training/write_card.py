@@ -16,7 +16,7 @@ import yaml
 from config import TrainConfig
 
 from david_hf.data.composition import Backgrounds
-from david_hf.data.synthhuman import SynthHumanFolder
+from david_hf.data.sources.synthhuman import GeneratedHumans
 from david_hf.hub.card_parts import speed_text
 from david_hf.hub.model_card import trained_card, write_text
 
@@ -53,13 +53,10 @@ def write_card(checkpoint: Path, template: Path) -> Path:
 
 def count_training_data(config: TrainConfig) -> dict[str, Any]:
     """Count rendered people by category, people held out, and background photos."""
-    folders = [SynthHumanFolder(Path(root)) for root in config.data]
     categories: Counter[str] = Counter()
-    for folder in folders:
-        categories.update(
-            str(folder.factors(position)["category"]) for position in folder.split("train")
-        )
-    indices = [index for folder in folders for index in folder.indices]
+    for root in config.data:
+        categories.update(GeneratedHumans(root, "train").categories())
+    indices = [int(i) for root in config.data for i in GeneratedHumans(root, "all").indices]
     background_photos = Backgrounds(Path(config.backgrounds) if config.backgrounds else None).photos
     return {
         "categories": dict(categories),

@@ -1,6 +1,14 @@
 """What several commands share."""
 
-__all__ = ["silence_libraries", "split_words"]
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["silence_libraries", "split_words", "watched_downloads"]
 
 
 def split_words(words: str | None) -> list[str] | None:
@@ -18,3 +26,64 @@ def silence_libraries() -> None:
     hub_logging.set_verbosity_error()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+
+
+@contextmanager
+def watched_downloads(keep_finished: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+    """Show progress where someone watches, and what the library warns of always.
+
+    Args:
+        keep_finished: Keep the bars of what is finished in sight.
+
+    Yields:
+        A function to call, from any thread, with the name of a file, the bytes that are done and
+        the bytes it has. It makes a bar for each file.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    bars: dict[str, TaskID] = {}
+
+    def show(name: str, done: int, total: int) -> None:
+        if name not in bars:
+            bars[name] = progress.add_task(name, total=total, completed=done)
+        visible = keep_finished or done < total
+        progress.update(bars[name], completed=done, total=total, visible=visible)
+
+    handler = _ConsoleHandler(console)
+    logger = logging.getLogger("david_hf")
+    logger.addHandler(handler)
+    try:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            yield show
+    finally:
+        logger.removeHandler(handler)
+
+
+class _ConsoleHandler(logging.Handler):
+    """Prints warnings above the bars."""
+
+    def __init__(self, console: "Console") -> None:
+        super().__init__(level=logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        line = f"david: {record.getMessage()}"
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,20 +1,11 @@
 """`david download-official`: the published ONNX files, to convert them."""
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from .common import split_words
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from david_hf.conversion.official import OfficialFile
+from .common import split_words, watched_downloads
 
 
 def download_official(
@@ -52,69 +43,13 @@ def download_official(
         files = select_official(split_words(tasks), split_words(sizes))
         total_mib = sum(file.size_mib for file in files)
         typer.echo(f"{_files(len(files))}, {total_mib:,.0f} MiB in all, to {output}", err=True)
-        with _watched() as show:
-            download(files, output, mirror, show)
+        with watched_downloads() as show:
+            download(files, output, mirror, lambda file, *counts: show(file.name, *counts))
     except DownloadError as error:
         typer.echo(f"david: {error}", err=True)
         raise typer.Exit(1) from None
     verb = "is" if len(files) == 1 else "are"
     typer.echo(f"{_files(len(files))} {verb} in {output}, described in {output / RECORDS_NAME}")
-
-
-@contextmanager
-def _watched() -> Iterator["Callable[[OfficialFile, int, int], None]"]:
-    """Show progress where someone watches, and what the library warns of always."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    handler = _ConsoleHandler(console)
-    logger = logging.getLogger("david_hf.conversion")
-    logger.addHandler(handler)
-    try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            yield _advance(progress)
-    finally:
-        logger.removeHandler(handler)
-
-
-def _advance(progress: "Progress") -> "Callable[[OfficialFile, int, int], None]":
-    """Make the function that moves the bar of each file, new ones included."""
-    bars = {}
-
-    def show(file: "OfficialFile", done: int, total: int) -> None:
-        if file not in bars:
-            bars[file] = progress.add_task(file.name, total=total, completed=done)
-        progress.update(bars[file], completed=done, total=total)
-
-    return show
-
-
-class _ConsoleHandler(logging.Handler):
-    """Prints warnings above the bars."""
-
-    def __init__(self, console: "Console") -> None:
-        super().__init__(level=logging.WARNING)
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one line."""
-        line = f"david: {record.getMessage()}"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _files(count: int) -> str:

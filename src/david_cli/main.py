@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .convert import convert
+from .data import data_app
 from .demo import demo
 from .download_official import download_official
 from .export import export
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 for command in (predict, demo, publish, synthesize, convert, export, download_official):
     app.command()(command)
+app.add_typer(data_app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -253,9 +253,10 @@ def _print_factors(path: Path | None) -> None:
 
 
 def _write_sheet(folder: Path, path: Path) -> None:
-    from david_hf.synthetic.production.contact_sheet import write_contact_sheet
+    from david_hf.data.contact_sheet import write_contact_sheet
+    from david_hf.data.sources.synthhuman import SynthHuman
 
-    typer.echo(f"wrote {write_contact_sheet(folder, path)}")
+    typer.echo(f"wrote {write_contact_sheet(SynthHuman(folder), path)}")
 
 
 def _generate(config: "GenerateConfig") -> None:

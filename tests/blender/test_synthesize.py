@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from david_hf.data.composition import load_figure
-from david_hf.data.synthhuman import SynthHumanFolder
+from david_hf.data.sources.synthhuman import SynthHuman
 from david_hf.synthetic.factors import load_distributions
 from david_hf.synthetic.humans.person import make_person
 from david_hf.synthetic.production.quality import normal_agreement
@@ -54,7 +54,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_labels_are_complete_and_agree(samples: Path) -> None:
-    folder = SynthHumanFolder(samples)
+    folder = SynthHuman(samples)
 
     categories = [folder.factors(i)["category"] for i in range(COUNT)]
     assert sorted(set(categories)) == ["face", "full_body", "upper_body"]
@@ -105,7 +105,7 @@ def test_a_run_that_is_killed_goes_on_and_leaves_no_half_samples(
 
 
 def test_figures_can_be_composed_anew(samples: Path) -> None:
-    folder = SynthHumanFolder(samples)
+    folder = SynthHuman(samples)
     free = [i for i in range(COUNT) if not folder.factors(i)["occluded"]]
 
     assert free

@@ -11,7 +11,7 @@ from factories import tiny_mobilenet_config, tiny_model
 from figures import half_sphere, write_person
 
 from david_hf import DavidForDensePrediction, DavidImageProcessor, Prediction
-from david_hf.data.synthhuman import SynthHumanFolder
+from david_hf.data.sources.synthhuman import SynthHuman
 
 
 class Oracle:
@@ -31,7 +31,7 @@ def run(monkeypatch: pytest.MonkeyPatch, main: object, *arguments: object) -> No
 def test_a_perfect_prediction_has_no_error(tmp_path: Path) -> None:
     write_person(tmp_path, 0)
 
-    row = evaluate.measure_sample(Oracle(), SynthHumanFolder(tmp_path)[0])  # type: ignore[arg-type]
+    row = evaluate.measure_sample(Oracle(), SynthHuman(tmp_path)[0])  # type: ignore[arg-type]
 
     assert row["depth_rmse_m"] < 1e-3
     assert row["normals_mean_deg"] < 0.2
@@ -68,7 +68,7 @@ def test_a_checkpoint_is_measured_and_described(
     metrics = json.loads((checkpoint / "metrics.json").read_text())
     assert metrics["num_images"] == metrics["by_category"]["face"]["num_images"] == 3
     card = (checkpoint / "README.md").read_text()
-    trained_on = len(SynthHumanFolder(people).split("train"))
+    trained_on = len(SynthHuman(people, "train"))
     assert f"{trained_on} rendered people ({trained_on} face)" in card
     assert "9 steps of 16 compositions" in card
     assert f"{metrics['overall']['alpha_iou']:.3f}" in card

@@ -22,12 +22,12 @@ from david_hf.model import (
 from david_hf.onnx_backend import OnnxDavid
 from david_hf.onnx_signature import OnnxSignature
 from david_hf.registration import MODELS, TASK_MODELS
+from david_hf.resumable import sha256_of
 
 from .key_map import GraphMap, read_graph
 from .onnx_file import ConversionError, load_model, to_single_precision
 from .onnx_graph import OnnxGraph
 from .parity import TOLERANCE, Difference, first_stage_that_differs, measure_parity, test_images
-from .resumable import sha256_of
 
 __all__ = ["REPORT_NAME", "Conversion", "ConversionError", "convert_onnx", "is_converted"]
 

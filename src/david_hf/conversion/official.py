@@ -10,18 +10,15 @@ Where the facts come from:
 None of the addresses was tried when this was written.
 """
 
-import json
 import logging
 import math
-import shutil
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlsplit
+from typing import IO
 
-from .resumable import DownloadError, PartialFile, RemoteFile, fetch, sha256_of
+from david_hf.downloads import DownloadRecords, check_space, mirror_url
+from david_hf.resumable import DownloadError, PartialFile, RemoteFile, fetch, sha256_of
 
 __all__ = [
     "BASE_URL",
@@ -173,7 +170,7 @@ def download(
             name is there and is something else, or if the disk is too small or not writable.
     """
     folder = Path(folder)
-    urls = {file: _url(file, mirror) for file in files}
+    urls = {file: file.url if mirror is None else mirror_url(mirror, file.name) for file in files}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         missing = [file for file in urls if not _is_complete(file, folder)]
@@ -207,24 +204,6 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join(sorted(words))
 
 
-def _url(file: OfficialFile, mirror: str | None) -> str:
-    if mirror is None:
-        return file.url
-    try:
-        parts = urlsplit(mirror)
-        is_base = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
-        is_base = False
-    else:
-        # A password or a signature would end up in official.json.
-        is_base = is_base and not (parts.query or parts.fragment or "@" in parts.netloc)
-    if not is_base or not mirror.isascii() or not mirror.isprintable() or " " in mirror:
-        raise DownloadError(
-            f"expected a mirror as https://HOST/FOLDER, without password or query, got {mirror!r}"
-        )
-    return f"{mirror.rstrip('/')}/{file.name}"
-
-
 def _is_complete(file: OfficialFile, folder: Path) -> bool:
     """Tell whether a file is there, and refuse to go on if something else has its name."""
     path = folder / file.name
@@ -233,7 +212,8 @@ def _is_complete(file: OfficialFile, folder: Path) -> bool:
     if not path.is_file():
         raise DownloadError(f"{path}: expected a file or nothing, it is a folder; move it away")
     size, sha256 = path.stat().st_size, sha256_of(path)
-    record = _read_records(folder).get(file.name)
+    records = _records(folder)
+    record = records.read().get(file.name)
     if record is not None and (record.get("size"), record.get("sha256")) != (size, sha256):
         raise DownloadError(
             f"{path}: has changed since {RECORDS_NAME} recorded it ({size:,} bytes, SHA-256 "
@@ -246,18 +226,13 @@ def _is_complete(file: OfficialFile, folder: Path) -> bool:
                 f"{file.size_mib} MiB); move it away to fetch that"
             )
         _warn_of_checksum(file, sha256)
-        _record(folder, file, url=None, size=size, sha256=sha256)
+        records.add(file.name, url=None, size=size, sha256=sha256)
     return True
 
 
 def _check_space(files: list[OfficialFile], folder: Path) -> None:
     sizes = [file.sizes_in_bytes[-1] - _partial(file, folder).size() for file in files]
-    needed, free = sum(max(0, size) for size in sizes), shutil.disk_usage(folder).free
-    if needed > free:
-        raise DownloadError(
-            f"{folder}: {needed / _MIB:,.0f} MiB are still to come, the disk has "
-            f"{free / _MIB:,.0f} MiB left; free some, or ask for fewer files"
-        )
+    check_space(folder, sum(max(0, size) for size in sizes))
 
 
 def _download_one(
@@ -282,7 +257,7 @@ def _download_one(
         )
     _warn_of_checksum(file, sha256)
     partial.finish(folder / file.name)
-    _record(folder, file, url=url, size=size, sha256=sha256)
+    _records(folder).add(file.name, url=url, size=size, sha256=sha256)
 
 
 def _partial(file: OfficialFile, folder: Path) -> PartialFile:
@@ -299,28 +274,8 @@ def _warn_of_checksum(file: OfficialFile, sha256: str) -> None:
         )
 
 
-def _read_records(folder: Path) -> dict[str, dict[str, Any]]:
-    path = folder / RECORDS_NAME
-    if not path.exists():
-        return {}
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        records = None
-    if not isinstance(records, dict) or not all(isinstance(r, dict) for r in records.values()):
-        raise DownloadError(f"{path}: expected a JSON object per file; delete it, then run again")
-    return records
-
-
-def _record(folder: Path, file: OfficialFile, url: str | None, size: int, sha256: str) -> None:
-    """Add a file to the records, which appear whole or not at all."""
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = {"url": url, "size": size, "sha256": sha256, "date": date}
-    # Read again: another process may have added its own in the meantime.
-    records = _read_records(folder) | {file.name: entry}
-    temporary = folder / f".{RECORDS_NAME}.partial"
-    temporary.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / RECORDS_NAME)
+def _records(folder: Path) -> DownloadRecords:
+    return DownloadRecords(folder / RECORDS_NAME)
 
 
 # Keys of the fields of ONNX's ModelProto (onnx.proto): field number * 8 + wire type, which is 0 for

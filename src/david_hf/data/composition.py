@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from .colour import develop, srgb_to_linear
 from .sample import Array, HumanSample
-from .synthhuman import SynthHumanFolder
+from .sources.synthhuman import SynthHuman
 
 BORDER_SHARE = 0.02  # a figure touches an edge if it covers more of it than this
 
@@ -40,13 +40,15 @@ class Figure:
     box: tuple[int, int, int, int]
 
 
-def load_figure(folder: SynthHumanFolder, position: int) -> Figure:
+def load_figure(folder: SynthHuman, position: int) -> Figure:
     """Read a figure of our own generator.
 
     Raises:
-        ValueError: If the sample has no foreground layer or shows nobody.
+        ValueError: If the sample has no foreground layer, lacks a label, or shows nobody.
     """
     sample, rgba = folder[position], folder.foreground(position)
+    if sample.depth_m is None or sample.normals is None or sample.intrinsics is None:
+        raise ValueError(f"{folder.root} sample {sample.identifier}: expected every label")
     alpha = np.where(sample.valid, rgba[..., 3], 0)
     colour = rgba[..., :3] * sample.valid[..., None]
     stack = np.concatenate(

@@ -220,11 +220,13 @@ def alpha_losses(
     residual = (alpha - target) * weights
     cross_entropy = binary_cross_entropy(alpha, target, logits)
     count = weights.sum().clamp_min(1)
+    laplacian = laplacian_loss(residual, torch.zeros_like(residual))
     return {
         "bce": (weights * cross_entropy).sum() / count,
         "l1": residual.abs().sum() / count,
-        "dice": dice_loss(alpha.clamp(0, 1) * weights, target * weights),
-        "laplacian": laplacian_weight * laplacian_loss(residual, torch.zeros_like(residual)),
+        "dice": dice_loss(alpha.clamp(0, 1), target, weights),
+        # A mean over all pixels, of which those without weight add nothing.
+        "laplacian": laplacian_weight * laplacian * (weights.numel() / count),
     }
 
 
@@ -248,21 +250,30 @@ def binary_cross_entropy(
     return -(target * alpha.log() + (1 - target) * (1 - alpha).log())
 
 
-def dice_loss(alpha: torch.Tensor, target: torch.Tensor, smoothing: float = 1.0) -> torch.Tensor:
-    """Soft dice distance, the mean over images (Sudre et al. 2017, plain form).
+def dice_loss(
+    alpha: torch.Tensor,
+    target: torch.Tensor,
+    weights: torch.Tensor | None = None,
+    smoothing: float = 1.0,
+) -> torch.Tensor:
+    """Soft dice distance, the mean over labelled images (Sudre et al. 2017, plain form).
 
     Args:
         alpha: Predicted foreground in [0, 1], shape (B, 1, H, W).
         target: True foreground in [0, 1], shape (B, 1, H, W).
+        weights: Pixels that count, shape (B, 1, H, W); an image without any has no label.
         smoothing: Pixels added above and below, which makes two empty maps equal.
 
     Returns:
         A scalar in [0, 1].
     """
     alpha, target = _at_least_float32(alpha), _at_least_float32(target)
-    overlap = (alpha * target).sum(dim=(1, 2, 3))
-    total = alpha.sum(dim=(1, 2, 3)) + target.sum(dim=(1, 2, 3))
-    return (1 - (2 * overlap + smoothing) / (total + smoothing)).mean()
+    weights = torch.ones_like(alpha) if weights is None else weights
+    overlap = (weights * alpha * target).sum(dim=(1, 2, 3))
+    total = (weights * (alpha + target)).sum(dim=(1, 2, 3))
+    labelled = (weights.sum(dim=(1, 2, 3)) > 0).sum().clamp_min(1)
+    # An image without weights adds nothing: its overlap and total are zero.
+    return (1 - (2 * overlap + smoothing) / (total + smoothing)).sum() / labelled
 
 
 def laplacian_loss(alpha: torch.Tensor, target: torch.Tensor, num_levels: int = 5) -> torch.Tensor:

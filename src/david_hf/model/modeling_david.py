@@ -324,7 +324,7 @@ class DavidForDensePrediction(DavidPreTrainedModel):
         self,
         pixel_values: torch.Tensor,
         labels: Mapping[str, torch.Tensor] | None = None,
-        mask: torch.Tensor | None = None,
+        mask: torch.Tensor | Mapping[str, torch.Tensor] | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> DavidDensePredictionOutput:
         """Predict every map.
@@ -333,7 +333,8 @@ class DavidForDensePrediction(DavidPreTrainedModel):
             pixel_values: Images, shape (B, C, H, W).
             labels: Any of "depth", "normals", "alpha", as the single-task classes take them; a task
                 left out is left out of the loss.
-            mask: Valid foreground for depth and normals, bool or weights, shape (B, H, W).
+            mask: Valid foreground for depth and normals, bool or weights, shape (B, H, W); or the
+                pixels that count of each task by its name, where samples have different labels.
             **kwargs: Options of transformers.
 
         Returns:
@@ -364,7 +365,7 @@ class DavidForDensePrediction(DavidPreTrainedModel):
         self,
         raw: Mapping[str, torch.Tensor],
         labels: Mapping[str, torch.Tensor],
-        mask: torch.Tensor | None,
+        mask: torch.Tensor | Mapping[str, torch.Tensor] | None,
     ) -> dict[str, torch.Tensor]:
         """Return the weighted parts of every labelled task, named "task_part"."""
         if not labels or set(labels) - set(raw):
@@ -372,8 +373,11 @@ class DavidForDensePrediction(DavidPreTrainedModel):
         parts: dict[str, Any] = {}
         for task, target in labels.items():
             weight = (self.config.loss_weights or {}).get(task, 1.0)
-            # The foreground is judged everywhere: telling people from background is its task.
-            valid = None if task == "alpha" else mask
+            if isinstance(mask, Mapping):
+                valid = mask.get(task)
+            else:
+                # The foreground is judged everywhere: telling people from background is its task.
+                valid = None if task == "alpha" else mask
             for name, part in self._head(task).losses(raw[task], target, valid).items():
                 parts[f"{task}_{name}"] = weight * part
         return parts

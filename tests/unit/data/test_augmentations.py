@@ -1,19 +1,23 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from david_hf.data.augmentations import Augmentations, _add_iso_noise, _hue_rotation
-
-NONE = Augmentations(
-    brightness=0,
-    contrast=0,
-    saturation=0,
-    hue=0,
-    dark_probability=0,
-    grey_probability=0,
-    blur_probability=0,
-    noise_probability=0,
-    jpeg_probability=0,
+from david_hf.data.augmentations import (
+    PhotometricAugmentations,
+    _add_iso_noise,
+    _hue_rotation,
 )
+
+OFF = {
+    item.name: 0.0
+    for item in dataclasses.fields(PhotometricAugmentations)
+    if item.name.endswith("_probability")
+}
+
+
+def only(name: str, **options: object) -> PhotometricAugmentations:
+    return PhotometricAugmentations(**{**OFF, f"{name}_probability": 1.0, **options})  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -22,11 +26,13 @@ def picture() -> np.ndarray:
 
 
 def test_nothing_changes_when_everything_is_off(picture: np.ndarray) -> None:
-    np.testing.assert_allclose(NONE.apply(picture, np.random.default_rng(1)), picture, atol=1e-6)
+    still = PhotometricAugmentations(**OFF)
+
+    np.testing.assert_allclose(still.apply(picture, np.random.default_rng(1)), picture, atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_picture(picture: np.ndarray) -> None:
-    augmentations = Augmentations()
+    augmentations = PhotometricAugmentations()
 
     first = augmentations.apply(picture, np.random.default_rng(3))
     again = augmentations.apply(picture, np.random.default_rng(3))
@@ -37,20 +43,50 @@ def test_the_same_seed_gives_the_same_picture(picture: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_results_are_pictures(picture: np.ndarray, seed: int) -> None:
-    result = Augmentations().apply(picture, np.random.default_rng(seed))
+def test_results_are_pictures_and_the_source_is_untouched(picture: np.ndarray, seed: int) -> None:
+    before = picture.copy()
+    result = PhotometricAugmentations().apply(picture, np.random.default_rng(seed))
 
     assert result.shape == picture.shape
     assert result.dtype == np.float32
     assert 0 <= result.min() <= result.max() <= 1
+    np.testing.assert_array_equal(picture, before)
 
 
-def test_grey_has_equal_channels(picture: np.ndarray) -> None:
-    grey = Augmentations(**{**vars(NONE), "grey_probability": 1.0})
+@pytest.mark.parametrize("name", sorted(name.removesuffix("_probability") for name in OFF))
+def test_each_augmentation_alone_changes_the_picture(picture: np.ndarray, name: str) -> None:
+    big = np.kron(picture, np.ones((12, 12, 1), np.float32))  # blur is a share of the side
 
-    result = grey.apply(picture, np.random.default_rng(0))
+    changed = only(name).apply(big, np.random.default_rng(5))
+
+    assert np.abs(changed - big).max() > 0.01
+
+
+def test_brightness_is_an_offset() -> None:
+    grey = np.full((4, 4, 3), 0.5, np.float32)
+
+    result = only("brightness", brightness=0.2).apply(grey, np.random.default_rng(1))
+
+    assert np.ptp(result) < 1e-6
+    assert 0.01 < abs(float(result[0, 0, 0]) - 0.5) <= 0.2
+
+
+def test_contrast_keeps_middle_grey_and_stretches_the_rest() -> None:
+    steps = np.linspace(0.3, 0.7, 5, dtype=np.float32)[None, :, None].repeat(3, -1)
+
+    result = only("contrast", contrast=2.0).apply(steps, np.random.default_rng(1))
+
+    factor = (result[0, 4, 0] - 0.5) / 0.2
+    assert 0.5 <= factor <= 2.0
+    assert factor != pytest.approx(1, abs=0.01)
+    np.testing.assert_allclose(result, (steps - 0.5) * factor + 0.5, atol=1e-5)
+
+
+def test_grey_has_equal_channels_and_keeps_the_luminance(picture: np.ndarray) -> None:
+    result = only("grey").apply(picture, np.random.default_rng(0))
 
     np.testing.assert_allclose(result[..., 0], result[..., 2], atol=1e-6)
+    np.testing.assert_allclose(result[..., 0], picture @ [0.2126, 0.7152, 0.0722], atol=1e-5)
 
 
 def test_a_hue_rotation_keeps_grey_and_turns_back() -> None:
@@ -60,6 +96,16 @@ def test_a_hue_rotation_keeps_grey_and_turns_back() -> None:
     np.testing.assert_allclose(turn @ _hue_rotation(-0.7), np.eye(3), atol=1e-6)
 
 
+def test_blur_grows_with_the_size_of_the_picture() -> None:
+    def spread(side: int) -> float:
+        picture = np.zeros((side, side, 3), np.float32)
+        picture[side // 2, side // 2] = 1
+        blurred = only("blur", blur=0.02).apply(picture, np.random.default_rng(2))[..., 0]
+        return float(np.sqrt((blurred * (np.arange(side) - side // 2) ** 2).sum()))
+
+    assert spread(192) == pytest.approx(3 * spread(64), rel=0.1)
+
+
 def test_photon_noise_grows_with_the_signal() -> None:
     rng = np.random.default_rng(0)
     dark = _add_iso_noise(np.full((64, 64, 3), 0.0, np.float32), 0.1, rng).std()
@@ -67,3 +113,14 @@ def test_photon_noise_grows_with_the_signal() -> None:
 
     assert dark == pytest.approx(0.05, rel=0.05)
     assert bright == pytest.approx(np.hypot(0.1, 0.05), rel=0.05)
+
+
+def test_probabilities_hold(picture: np.ndarray) -> None:
+    often = only("grey", grey_probability=0.3)
+
+    greys = [
+        np.ptp(often.apply(picture, np.random.default_rng([7, i])), axis=-1).max() < 1e-5
+        for i in range(600)
+    ]
+
+    assert np.mean(greys) == pytest.approx(0.3, abs=0.06)

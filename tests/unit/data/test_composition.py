@@ -19,13 +19,13 @@ from david_hf.data.composition import (
     to_sample,
     warp,
 )
-from david_hf.data.synthhuman import SynthHumanFolder
+from david_hf.data.sources.synthhuman import SynthHuman
 
 
 @pytest.fixture
 def figure(tmp_path: Path) -> Figure:
     write_person(tmp_path / "person", 0)
-    return load_figure(SynthHumanFolder(tmp_path / "person"), 0)
+    return load_figure(SynthHuman(tmp_path / "person"), 0)
 
 
 def bust(cut: tuple[bool, bool, bool, bool]) -> Figure:

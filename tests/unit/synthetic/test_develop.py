@@ -14,7 +14,7 @@ from unit.synthetic.scenes import (
     write_panorama,
 )
 
-from david_hf.data.synthhuman import SynthHumanFolder
+from david_hf.data.sources.synthhuman import SynthHuman
 from david_hf.synthetic.rendering.develop import background, exposure, foreground, panorama_view
 from david_hf.synthetic.rendering.labels import Render, read_render
 from david_hf.synthetic.rendering.sample_files import develop_sample, write_exr, write_sample
@@ -105,7 +105,7 @@ def test_a_written_sample_reads_back(tmp_path: Path) -> None:
 
     write_sample(out, 42, develop_sample(scene(), render, tmp_path / "sky.exr", []))
 
-    folder = SynthHumanFolder(out)
+    folder = SynthHuman(out)
     sample = folder[0]
     assert sample.category == "face"
     np.testing.assert_allclose(sample.depth_m, 3, atol=2e-3)

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from unit.synthetic.stand_ins import make_config, plan, renders
 
-from david_hf.data.synthhuman import SynthHumanFolder
+from david_hf.data.sources.synthhuman import SynthHuman
 from david_hf.synthetic.production import worker
 from david_hf.synthetic.production.config import GenerateConfig, GenerateError
 from david_hf.synthetic.production.folder import (
@@ -58,9 +58,9 @@ def test_a_run_makes_every_sample_and_leaves_nothing_else(
 ) -> None:
     config, report = finished
 
-    folder = SynthHumanFolder(config.output)
+    folder = SynthHuman(config.output)
 
-    assert folder.indices == [0, 1, 2, 3, 4]
+    assert folder.indices.tolist() == [0, 1, 2, 3, 4]
     assert (report.made, report.failed, report.interrupted) == (5, {}, False)
     others = {path.name for path in config.output.iterdir()} - {
         path.name for path in config.output.glob("*_000000?.*")
@@ -74,7 +74,7 @@ def test_rejected_scenes_are_drawn_again_and_counted(
 ) -> None:
     config, report = finished
 
-    folder = SynthHumanFolder(config.output)
+    folder = SynthHuman(config.output)
 
     assert report.rejected == Counter({"face-outside": 1, "sampling": 1})
     assert folder.factors(1)["rejected"][0].startswith("face-outside ")

@@ -11,17 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from david_hf.data.composition import find_photos
+from david_hf.data.contact_sheet import write_contact_sheet
+from david_hf.data.sources.synthhuman import SynthHuman
 from david_hf.synthetic.factors import load_distributions
 from david_hf.synthetic.rendering.blender import BlenderProcess, find_blender
 
 from .config import GenerateConfig, GenerateError, Recipe, find_panoramas, num_cores
-from .contact_sheet import SHEET_NAME, write_contact_sheet
 from .folder import claim, complete_indices, missing_indices, remove_partial, settings_of, versions
 from .index import INDEX_NAME, write_index
 from .on_ray import make_on_ray
 from .processes import make_locally
 from .worker import Outcome
 
+SHEET_NAME = "contact_sheet.jpg"
 MAX_FIRST_FAILURES = 3  # without a single success: every sample would fail
 
 
@@ -143,4 +145,4 @@ def sum_up(config: GenerateConfig) -> None:
     remove_partial(config)
     if complete_indices(config.output, config.foreground):
         write_index(config.output)
-        write_contact_sheet(config.output, config.output / SHEET_NAME)
+        write_contact_sheet(SynthHuman(config.output), config.output / SHEET_NAME)

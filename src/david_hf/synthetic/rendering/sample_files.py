@@ -1,4 +1,4 @@
-"""The files of one sample, with the names and units of SynthHuman (`data.synthhuman` reads them).
+"""The files of one sample, with SynthHuman's names and units: `data.sources.synthhuman` reads them.
 
 `rgb_%07d.png`, `alpha_%07d.png`, `depth_%07d.exr` (cm), `normal_%07d.exr`, `cam_%07d.txt`. Two more
 are ours: `factors_%07d.json`, what was sampled, and, if wanted, `foreground_%07d.exr`, the
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from david_hf.data.colour import develop
-from david_hf.data.synthhuman import INVALID_DEPTH_CM
+from david_hf.data.rows import UNKNOWN_DEPTH
 from david_hf.synthetic.mesh import FloatArray
 from david_hf.synthetic.scene import Scene
 from david_hf.synthetic.textures import to_8bit
@@ -69,7 +69,7 @@ def develop_sample(scene: Scene, render: Render, panorama: Path, photos: list[Pa
     return Sample(
         rgb=to_8bit(develop(colour + behind * (1 - render.cover[..., None]))),
         alpha=render.alpha,
-        depth_cm=np.minimum(render.depth_m * 100, INVALID_DEPTH_CM),
+        depth_cm=np.minimum(render.depth_m * 100, UNKNOWN_DEPTH),
         normals=render.normals,
         foreground=np.concatenate([people, render.alpha[..., None]], -1),
         intrinsics=scene.camera.intrinsics(),

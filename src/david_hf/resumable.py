@@ -19,9 +19,16 @@ from time import sleep
 from typing import IO, NoReturn
 from urllib.parse import urlsplit
 
-from david_hf.load_errors import in_one_line
+from .load_errors import in_one_line
 
-__all__ = ["DownloadError", "PartialFile", "RemoteFile", "fetch", "sha256_of"]
+__all__ = [
+    "DownloadError",
+    "PartialFile",
+    "RemoteFile",
+    "SharedDownloadError",
+    "fetch",
+    "sha256_of",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -39,6 +46,10 @@ _PAGE_TYPES = ("text/html", "application/xhtml", "application/xml", "text/xml", 
 
 class DownloadError(ValueError):
     """Why a file was not fetched; the message is one line."""
+
+
+class SharedDownloadError(DownloadError):
+    """What any other file would meet, too: no connection, or a disk that cannot be written."""
 
 
 class _LostError(Exception):
@@ -134,6 +145,7 @@ def fetch(remote: RemoteFile, partial: PartialFile, on_progress: Callable[[int, 
     Raises:
         DownloadError: If the server cannot be reached, has no such file or another one, or if the
             connection broke off too often. In the last case `partial` stays, to go on from.
+        SharedDownloadError: If no connection can be made, or `partial` cannot be written.
     """
     failures, mark = 0, partial.size()
     while True:
@@ -143,7 +155,7 @@ def fetch(remote: RemoteFile, partial: PartialFile, on_progress: Callable[[int, 
             if partial.size() >= mark + _PROGRESS_BYTES:
                 failures, mark = 0, partial.size()
             elif isinstance(error, _UnreachableError) and failures == 0:
-                raise DownloadError(f"{error}: check the network, or use a mirror") from error
+                raise SharedDownloadError(f"{error}: check the network, or use a mirror") from error
             if failures == len(_BACK_OFF_S):
                 _give_up(remote, partial, error)
             wait_s = _BACK_OFF_S[failures]
@@ -152,7 +164,7 @@ def fetch(remote: RemoteFile, partial: PartialFile, on_progress: Callable[[int, 
             sleep(wait_s)
         except OSError as error:
             reason = error.strerror or error
-            raise DownloadError(f"cannot write {partial.path}: {reason}") from error
+            raise SharedDownloadError(f"cannot write {partial.path}: {reason}") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -1,0 +1,114 @@
+"""What every data set on disk has in common: a sequence of samples in one split."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, overload
+
+from david_hf.data.rows import Row, decode_row
+from david_hf.data.sample import HumanSample
+
+
+class SampleSource(Sequence[HumanSample], ABC):
+    """The samples of one split, by position, read when asked for.
+
+    Pickles cheaply, so that loader processes may share one. Item `i` is decoded; `row(i)` is as it
+    lies on disk.
+
+    Args:
+        root: Folder of the data set.
+        split: One of `splits`.
+
+    Raises:
+        ValueError: If the split is unknown, or if the root holds no such data set.
+    """
+
+    name: ClassVar[str]
+    splits: ClassVar[tuple[str, ...]]
+
+    def __init__(self, root: Path | str, split: str) -> None:
+        self.root = Path(root)
+        if split not in self.splits:
+            listed = ", ".join(self.splits)
+            raise ValueError(f"{self.name}: expected a split out of {listed}, got {split!r}")
+        if not self.root.is_dir():
+            raise ValueError(f"{self.root}: no such folder")
+        self.split = split
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def row(self, position: int) -> Row:
+        """Read one sample without decoding it.
+
+        Raises:
+            ValueError: If a file is missing.
+        """
+
+    @overload
+    def __getitem__(self, position: int) -> HumanSample: ...
+    @overload
+    def __getitem__(self, position: slice) -> Sequence[HumanSample]: ...
+    def __getitem__(self, position: int | slice) -> HumanSample | Sequence[HumanSample]:
+        """Read and decode one sample, or a list of them.
+
+        Raises:
+            ValueError: If a file is missing or damaged, sizes differ, or normals are in another
+                frame.
+            IndexError: If there is no such position.
+        """
+        if isinstance(position, slice):
+            return [self[i] for i in range(*position.indices(len(self)))]
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"{self.root}: position {position} of {len(self)} samples")
+        row = self.row(position % len(self))
+        return decode_row(row, f"{self.root} sample {row['id']}")
+
+    def __iter__(self) -> Iterator[HumanSample]:
+        return (self[position] for position in range(len(self)))
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """One data set.
+
+    Attributes:
+        title: Its name as people write it.
+        source: How it is read.
+        content: What its pictures show.
+        labels: Some of alpha, depth, normals.
+        size: Samples and bytes, in words.
+        licence: Terms of use, in words.
+        how_to_get: Where it is obtained, in words.
+        counts: Samples of the complete data set by split; a split left out has no fixed number.
+    """
+
+    title: str
+    source: type[SampleSource]
+    content: str
+    labels: tuple[str, ...]
+    size: str
+    licence: str
+    how_to_get: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name commands and functions take."""
+        return self.source.name
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file of a sample.
+
+    Raises:
+        ValueError: If it is missing.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{path}: missing; the sample is incomplete, download or make it again"
+        ) from error

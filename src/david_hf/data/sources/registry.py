@@ -1,0 +1,50 @@
+"""Every data set by name."""
+
+from pathlib import Path
+from typing import Any
+
+from . import goliath, hi4d, p3m, photomatte85, plain, ppm, synthhuman, thuman
+from .base import DatasetInfo, SampleSource
+
+_ALL = (
+    synthhuman.SYNTHHUMAN,
+    synthhuman.GENERATED,
+    p3m.P3M_10K,
+    ppm.PPM_100,
+    photomatte85.PHOTOMATTE85,
+    hi4d.HI4D,
+    goliath.GOLIATH,
+    thuman.THUMAN20,
+    thuman.THUMAN21,
+    plain.FOLDER,
+)
+DATASETS: dict[str, DatasetInfo] = {info.name: info for info in _ALL}
+
+
+def find_dataset(name: str) -> DatasetInfo:
+    """The data set of a name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}; known are {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def open_source(
+    name: str, root: Path | str, split: str | None = None, **options: Any
+) -> SampleSource:
+    """Open one split of a data set on disk.
+
+    Args:
+        name: A key of `DATASETS`.
+        root: Its folder.
+        split: One of the source's `splits`; by default the first.
+        **options: What this source takes besides.
+
+    Raises:
+        ValueError: If name or split are unknown, or if the root holds no such data set.
+    """
+    source = find_dataset(name).source
+    return source(root, source.splits[0] if split is None else split, **options)

@@ -1,0 +1,193 @@
+"""SynthHuman, and what has its layout: our generator's output and our renders of scans.
+
+Files of sample i: rgb_%07d.png, alpha_%07d.png (8 bit), depth_%07d.exr (z-depth in cm, 65504 where
+there is none), normal_%07d.exr, cam_%07d.txt (3x3 intrinsics); ours also factors_%07d.json and
+foreground_%07d.exr. They lie in one folder, or in zip archives of it, which need no unpacking.
+"""
+
+import hashlib
+import io
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from david_hf.data.codecs import decode_exr
+from david_hf.data.rows import DepthCell, Row, picture
+from david_hf.data.sample import Array
+
+from .archives import FileTree, FolderFiles, ZipFiles
+from .base import DatasetInfo, SampleSource
+
+VALIDATION_SHARE = 0.05
+MAX_OPEN_ARCHIVES = 8  # each keeps some 15 MB of names
+# Where the official categories end.
+OFFICIAL_CATEGORIES = ((98_040, "face"), (198_016, "full_body"), (298_008, "upper_body"))
+
+
+class SynthHuman(SampleSource):
+    """Samples of a folder or of zip archives in SynthHuman's layout.
+
+    Args:
+        root: Folder with the files, or with the zip archives, or with both.
+        split: train and validation are drawn by a hash of the index, so that no sample ever moves
+            between them when others are added; all is both.
+
+    Attributes:
+        indices: (N,) number of the sample at each position, ascending.
+
+    Raises:
+        ValueError: If the root holds no sample, or one twice.
+    """
+
+    name = "synthhuman"
+    splits = ("train", "validation", "all")
+
+    def __init__(self, root: Path | str, split: str = "all") -> None:
+        super().__init__(root, split)
+        self._trees: list[FileTree] = [FolderFiles(self.root)]
+        self._trees += [ZipFiles(path) for path in sorted(self.root.glob("*.zip"))]
+        found = np.array(
+            [
+                (int(match[1]), number)
+                for number, tree in enumerate(self._trees)
+                for match in map(re.compile(r"cam_(\d{7,})\.txt").fullmatch, self._list(tree))
+                if match
+            ],
+            np.int64,
+        ).reshape(-1, 2)
+        if not len(found):
+            raise ValueError(
+                f"{root}: expected SynthHuman files (cam_0000000.txt, rgb_0000000.png, ...) or zip "
+                "archives of them, found none; `david data download synthhuman` fetches, and "
+                "`david synthesize` makes such a folder"
+            )
+        found = found[np.argsort(found[:, 0], kind="stable")]
+        twice = found[1:, 0][found[1:, 0] == found[:-1, 0]]
+        if len(twice):
+            raise ValueError(f"{root}: sample {twice[0]} is there twice, unpacked or in two zips")
+        if split != "all":
+            is_held_out = [_hash_share(int(i)) < VALIDATION_SHARE for i in found[:, 0]]
+            found = found[np.array(is_held_out) == (split == "validation")]
+        self.indices = found[:, 0]
+        self._tree_numbers = found[:, 1].astype(np.int16)
+        self._recent: list[int] = []  # archives read from, the last one last
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def row(self, position: int) -> Row:
+        """Read one sample without decoding it.
+
+        Raises:
+            ValueError: If a file is missing, or the intrinsics are no 3x3 matrix.
+        """
+        foreground = self._name("foreground", position, "exr")
+        factors = self._name("factors", position, "json")
+        tree = self._tree(position)
+        text = tree.read(factors).decode() if factors in tree else None
+        return Row(
+            image=picture(tree.read(self._name("rgb", position, "png"))),
+            alpha=picture(tree.read(self._name("alpha", position, "png"))),
+            depth=DepthCell(
+                exr=tree.read(self._name("depth", position, "exr")), metres_per_unit=0.01
+            ),
+            normals=tree.read(self._name("normal", position, "exr")),
+            foreground=tree.read(foreground) if foreground in tree else None,
+            intrinsics=self._intrinsics(position),
+            category=self._category(position, json.loads(text) if text else {}),
+            id=f"{self.indices[position]:07d}",
+            source=self.name,
+            factors=text,
+        )
+
+    def foreground(self, position: int) -> Array:
+        """Premultiplied linear RGBA (H, W, 4) of one of our own samples.
+
+        Raises:
+            ValueError: If the folder has none, as the official one.
+        """
+        return decode_exr(
+            self._tree(position).read(self._name("foreground", position, "exr")), "RGBA"
+        )
+
+    def factors(self, position: int) -> dict[str, Any]:
+        """What the generator sampled; empty for the official data."""
+        name, tree = self._name("factors", position, "json"), self._tree(position)
+        return dict(json.loads(tree.read(name))) if name in tree else {}
+
+    def categories(self) -> Counter[str]:
+        """Number of samples by category."""
+        return Counter(self._category(i, self.factors(i)) for i in range(len(self)))
+
+    def _list(self, tree: FileTree) -> list[str]:
+        names = list(tree.names())
+        if isinstance(tree, ZipFiles):
+            tree.close()
+        return names
+
+    def _tree(self, position: int) -> FileTree:
+        """The tree of a sample; of archives, the last few read from stay open."""
+        number = int(self._tree_numbers[position])
+        if number in self._recent:
+            self._recent.remove(number)
+        self._recent.append(number)
+        if len(self._recent) > MAX_OPEN_ARCHIVES:
+            closed = self._trees[self._recent.pop(0)]
+            if isinstance(closed, ZipFiles):
+                closed.close()
+        return self._trees[number]
+
+    def _name(self, kind: str, position: int, suffix: str) -> str:
+        return f"{kind}_{self.indices[position]:07d}.{suffix}"
+
+    def _intrinsics(self, position: int) -> list[list[float]]:
+        name = self._name("cam", position, "txt")
+        text = self._tree(position).read(name).decode(errors="replace")
+        try:
+            matrix = np.loadtxt(io.StringIO(text)).reshape(3, 3)
+        except ValueError as error:
+            raise ValueError(f"{self.root}: {name}: expected a 3x3 matrix, got {text!r}") from error
+        return [[float(value) for value in line] for line in matrix]
+
+    def _category(self, position: int, factors: dict[str, Any]) -> str:
+        """What the factors say; without any, the official data set's index says it."""
+        if factors:
+            return str(factors.get("category", ""))
+        index = self.indices[position]
+        return next((name for end, name in OFFICIAL_CATEGORIES if index < end), "")
+
+
+class GeneratedHumans(SynthHuman):
+    """What `david synthesize` made."""
+
+    name = "generated"
+
+
+SYNTHHUMAN = DatasetInfo(
+    title="SynthHuman",
+    source=SynthHuman,
+    content="rendered people: faces, upper and full bodies, 384 x 512",
+    labels=("alpha", "depth", "normals"),
+    size="298,008 samples, 330 GB in 60 zip archives",
+    licence="CDLA-Permissive-2.0",
+    how_to_get="`david data download synthhuman`",
+    counts={"all": 298_008},
+)
+GENERATED = DatasetInfo(
+    title="our generator's output",
+    source=GeneratedHumans,
+    content="rendered people, any size",
+    labels=("alpha", "depth", "normals"),
+    size="as many as you make, 0.3 MB each at 192 x 256",
+    licence="yours; the ingredients are CC0",
+    how_to_get="`david synthesize`",
+)
+
+
+def _hash_share(index: int) -> float:
+    digest = hashlib.sha256(f"{index:07d}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
