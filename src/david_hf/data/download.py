@@ -29,7 +29,6 @@ __all__ = [
     "BASE_URL",
     "NUM_PARTS",
     "RECORDS_NAME",
-    "UNPACKED_NAME",
     "FailedPartsError",
     "download_synthhuman",
     "select_parts",
@@ -41,8 +40,6 @@ BASE_URL = "https://facesyntheticspubwedata.z6.web.core.windows.net/iccv-2025/da
 NUM_PARTS = 60
 # Name of the file that records what was fetched.
 RECORDS_NAME = "downloads.json"
-# Where archives go that were unpacked and are kept: readers of the folder would find samples twice.
-UNPACKED_NAME = "unpacked_zips"
 
 _SAMPLE_NAME = "SynthHuman_sample.zip"
 # Published are 8.75 GB at most and 330 GB in all. These hold if GiB are meant.
@@ -113,8 +110,8 @@ def download_synthhuman(
         folder: Where they go; made if missing.
         mirror: Base address to use instead of the publisher's: MIRROR/NAME is fetched.
         jobs: Archives to work on at a time.
-        unpack: Unpack them into the folder, then put them into its folder `unpacked_zips`.
-        remove_zips: Remove them instead.
+        unpack: Unpack them into the folder.
+        remove_zips: Remove them when they are unpacked.
         verify: Compare every member with its checksum, also of archives that are there already.
         on_progress: Called, from several threads, with what is being done, the bytes that are done
             and the bytes there are.
@@ -166,8 +163,7 @@ class _Download:
         records = self.records.read()
         known = unknown = 0
         for name in self.urls:
-            is_there = any(path.exists() for path in self._places(name))
-            if is_there or self._is_unpacked(records.get(name, {})):
+            if (self.folder / name).exists() or self._is_unpacked(records.get(name, {})):
                 continue
             partial = self._partial(name)
             origin = partial.origin()
@@ -182,23 +178,16 @@ class _Download:
     def _complete(self, name: str) -> None:
         """Fetch, check and unpack one archive, as far as this has not been done."""
         record = self.records.read().get(name, {})
-        path, kept = self._places(name)
+        path = self.folder / name
         if not self._is_unpacked(record):
-            if kept.exists() and not path.exists():
-                kept.replace(path)
             if path.exists():
                 self._check(path, record)
             else:
                 self._fetch(name, path)
-            if not self.unpack:
-                return
-            self._unpack(path)
+            if self.unpack:
+                self._unpack(path)
         if self.remove_zips:
             path.unlink(missing_ok=True)
-            kept.unlink(missing_ok=True)
-        elif path.exists():
-            kept.parent.mkdir(exist_ok=True)
-            path.replace(kept)
 
     def _check(self, path: Path, record: Mapping[str, Any]) -> None:
         """Check an archive that was there, and record it if it is not recorded."""
@@ -264,10 +253,6 @@ class _Download:
 
     def _partial(self, name: str) -> PartialFile:
         return PartialFile(self.folder / f"{name}.partial")
-
-    def _places(self, name: str) -> tuple[Path, Path]:
-        """Where an archive lies, and where it lies when it was unpacked."""
-        return self.folder / name, self.folder / UNPACKED_NAME / name
 
     def _is_unpacked(self, record: Mapping[str, Any]) -> bool:
         """Tell whether samples were unpacked and are still there, judged by the first and last."""

@@ -15,7 +15,7 @@ from david_hf.downloads import check_space
 from david_hf.load_errors import in_one_line
 from david_hf.resumable import DownloadError, SharedDownloadError
 
-from .sources.archives import MAX_MEMBER_BYTES
+from .sources.archives import DAMAGE, MAX_MEMBER_BYTES
 
 __all__ = ["ArchiveError", "check_archive", "unpack_archive", "verify_archive"]
 
@@ -25,8 +25,6 @@ _MEMBER = re.compile(
     r"((?:rgb|alpha)_\d{7}\.png|(?:depth|normal)_\d{7}\.exr|cam_\d{7}\.txt)?",
     re.ASCII,
 )
-# What zipfile raises: RuntimeError is a password or an unknown compression.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 class ArchiveError(ValueError):
@@ -112,7 +110,7 @@ def unpack_archive(
 def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ArchiveError(f"is no complete zip archive ({in_one_line(error)})") from error
 
 
@@ -143,7 +141,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         )
     try:
         return archive.read(info)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ArchiveError(f"holds a damaged {info.filename!r} ({in_one_line(error)})") from error
 
 

@@ -551,14 +551,15 @@ def test_archives_and_unpacked_files_are_read_alike(server: FileServer, tmp_path
         np.testing.assert_array_equal(unpacked[position].image, zipped[position].image)
 
 
-def test_unpacked_archives_are_put_where_readers_do_not_look(
+def test_archives_stay_beside_what_was_unpacked_and_count_once(
     server: FileServer, tmp_path: Path
 ) -> None:
     download_synthhuman([FIRST], tmp_path, mirror=server.url, unpack=True)
 
     files = [*person(0), *person(1)]
-    assert names(tmp_path) == sorted([*files, "downloads.json", "unpacked_zips"])
-    assert (tmp_path / "unpacked_zips" / FIRST).read_bytes() == ZIP
+    assert names(tmp_path) == sorted([*files, "downloads.json", FIRST])
+    assert (tmp_path / FIRST).read_bytes() == ZIP
+    assert len(open_source("synthhuman", tmp_path)) == 2
     assert records(tmp_path)[FIRST]["unpacked"] == ["0000000", "0000001"]
 
 

@@ -360,4 +360,4 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(meshes, "find_spec", lambda name: None if name == "embreex" else object())
 
     with pytest.raises(ValueError, match=r"needs embreex, not installed.*'david-hf\[data\]'"):
-        meshes.require_renderer()
+        meshes.require_packages("embreex", "trimesh")

@@ -3,6 +3,7 @@
 import os
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,8 @@ from typing import Protocol
 from .base import read_bytes
 
 MAX_MEMBER_BYTES = 256 << 20  # a member of a few kilobytes may unpack to gigabytes
+# What zipfile raises: RuntimeError is a password or an unknown compression.
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 class FileTree(Protocol):
@@ -101,7 +104,7 @@ class ZipFiles:
         try:
             with self._lock:
                 return archive.read(member)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
+        except DAMAGE as error:
             raise ValueError(f"{self.path}: member {name} cannot be read ({error})") from error
 
     def close(self) -> None:

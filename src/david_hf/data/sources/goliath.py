@@ -104,7 +104,7 @@ class Goliath(RenderedSource):
 
     Raises:
         ValueError: If there is no picture of such a camera, if a subject has two captures, or if
-            the renderer is not installed.
+            packages are not installed.
     """
 
     name = "goliath"

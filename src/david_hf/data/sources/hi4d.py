@@ -36,7 +36,7 @@ class Hi4D(RenderedSource):
         max_side: See `RenderedSource`.
 
     Raises:
-        ValueError: If there is no frame, or if the renderer is not installed.
+        ValueError: If there is no frame, or if packages are not installed.
     """
 
     name = "hi4d"

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from david_hf.data.codecs import decode_image, encode_exr, encode_png, png_bytes
-from david_hf.data.meshes import PinholeCamera, TriangleMesh, render_mesh, require_renderer
+from david_hf.data.meshes import PinholeCamera, TriangleMesh, render_mesh, require_packages
 from david_hf.data.rows import (
     DEPTH_CHANNELS,
     NORMAL_CHANNELS,
@@ -51,13 +51,13 @@ class RenderedSource(SampleSource):
             them, before labels are rendered. By default pictures stay byte for byte as they are.
 
     Raises:
-        ValueError: If the split is unknown, if the root holds no such data set, or if the renderer
-            is not installed.
+        ValueError: If the split is unknown, if the root holds no such data set, or if packages that
+            rendering needs are not installed.
     """
 
     def __init__(self, root: Path | str, split: str, max_side: int | None = None) -> None:
         super().__init__(root, split)
-        require_renderer()
+        require_packages("embreex", "trimesh")
         if max_side is not None and max_side < 1:
             raise ValueError(f"{self.name}: expected a max_side of 1 or more, got {max_side}")
         self.max_side = max_side

@@ -40,7 +40,7 @@ class SynthHuman(SampleSource):
         indices: (N,) number of the sample at each position, ascending.
 
     Raises:
-        ValueError: If the root holds no sample, or one twice.
+        ValueError: If the root holds no sample.
     """
 
     name = "synthhuman"
@@ -65,10 +65,8 @@ class SynthHuman(SampleSource):
                 "archives of them, found none; `david data download synthhuman` fetches, and "
                 "`david synthesize` makes such a folder"
             )
-        found = found[np.argsort(found[:, 0], kind="stable")]
-        twice = found[1:, 0][found[1:, 0] == found[:-1, 0]]
-        if len(twice):
-            raise ValueError(f"{root}: sample {twice[0]} is there twice, unpacked or in two zips")
+        # What is both in an archive and unpacked from it counts once, and is read unpacked.
+        found = found[np.unique(found[:, 0], return_index=True)[1]]
         if split != "all":
             is_held_out = [_hash_share(int(i)) < VALIDATION_SHARE for i in found[:, 0]]
             found = found[np.array(is_held_out) == (split == "validation")]

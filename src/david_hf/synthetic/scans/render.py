@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from david_hf.data.meshes import require_packages
 from david_hf.synthetic.production.config import (
     GenerateConfig,
     Recipe,
@@ -102,6 +103,7 @@ def render_scans(
         GenerateError: If the folder was made with other settings, or a worker cannot go on.
         OSError: If the folder cannot be written.
     """
+    require_packages("trimesh")
     indices = config.indices()
     recipe = _prepare(config, indices)
     run = recipe.config

@@ -128,13 +128,33 @@ def test_many_archives_are_not_all_kept_open(tmp_path: Path) -> None:
     assert sum(tree._opened is not None for tree in source._trees[1:]) <= MAX_OPEN_ARCHIVES
 
 
-def test_a_sample_in_two_archives_is_refused(tmp_path: Path) -> None:
+def test_a_sample_that_is_unpacked_and_in_archives_counts_once(tmp_path: Path) -> None:
     write_person(tmp_path / "person", 4)
     zip_of(tmp_path / "person", tmp_path / "a.zip")
     zip_of(tmp_path / "person", tmp_path / "b.zip")
+    unpacked = SynthHuman(tmp_path / "person").row(0)
+    (tmp_path / "a.zip").rename(tmp_path / "person/a.zip")
+    (tmp_path / "b.zip").rename(tmp_path / "person/b.zip")
 
-    with pytest.raises(ValueError, match="sample 4 is there twice"):
-        SynthHuman(tmp_path)
+    people = SynthHuman(tmp_path / "person")
+    (tmp_path / "person/a.zip").write_bytes(b"PK\5\6" + bytes(18))  # an archive of nothing
+
+    assert people.indices.tolist() == [4]
+    assert people.row(0) == unpacked
+
+
+def test_a_damaged_member_is_named(tmp_path: Path) -> None:
+    write_person(tmp_path / "person", 0)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in (tmp_path / "person").iterdir():
+            archive.write(file, file.name)
+        start = archive.getinfo("depth_0000000.exr").header_offset + 60
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[start : start + 20] = bytes(range(20))
+    (tmp_path / "a.zip").write_bytes(data)
+
+    with pytest.raises(ValueError, match=r"member depth_0000000\.exr cannot be read"):
+        SynthHuman(tmp_path).row(0)
 
 
 def test_a_file_that_is_no_archive_is_named(tmp_path: Path) -> None:
