@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class SynthHuman(SampleSource):
     """
 
     name = "synthhuman"
-    splits = ("train", "validation", "all")
+    splits: ClassVar[tuple[str, ...]] = ("train", "validation", "all")
 
     def __init__(self, root: Path | str, split: str = "all") -> None:
         super().__init__(root, split)

@@ -27,7 +27,7 @@ class THuman20(SynthHuman):
     """
 
     name = "thuman2.0"
-    splits = (*CATEGORIES, "all")  # type: ignore[assignment]
+    splits = (*CATEGORIES, "all")
 
     def __init__(self, root: Path | str, split: str = "all") -> None:
         SampleSource.__init__(self, root, split)  # refuses other splits
