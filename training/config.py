@@ -8,6 +8,9 @@ from typing import Any
 
 import yaml
 
+from david_hf.data.augmentations import PhotometricAugmentations
+from david_hf.data.geometry import GeometricAugmentations
+from david_hf.data.transforms import TrainingTransform
 from david_hf.model.configuration_david import DavidConfig
 
 
@@ -21,6 +24,9 @@ class TrainConfig:
         backgrounds: Folder of photos without people, or None for made-up rooms only.
         model_size: Name for `DavidConfig.from_size`.
         model_overrides: Fields of `DavidConfig` to set differently.
+        geometric: Fields of `GeometricAugmentations` to set differently; None leaves them out: the
+            composition places people anew already.
+        photometric: Fields of `PhotometricAugmentations` to set differently.
         backbone_weights: Pretrained encoder file (nano: torchvision's MobileNetV2), or None.
         steps: Optimizer steps.
         batch_size: Samples per process and step.
@@ -45,6 +51,8 @@ class TrainConfig:
     backgrounds: str | None = None
     model_size: str = "nano"
     model_overrides: dict[str, Any] = field(default_factory=dict)
+    geometric: dict[str, Any] | None = None
+    photometric: dict[str, Any] = field(default_factory=dict)
     backbone_weights: str | None = None
     steps: int = 1500
     batch_size: int = 16
@@ -85,11 +93,19 @@ class TrainConfig:
                 if path is not None and not Path(path).exists():
                     raise ValueError(f"{name}: {path} does not exist")
         self.model_config()
+        self.transform(self.sides[-1][1])
 
     def model_config(self) -> DavidConfig:
         """The network's configuration, validated by its own rules."""
         options = {"freeze_batch_norm": self.freeze_batch_norm, **self.model_overrides}
         return DavidConfig.from_size(self.model_size, **options)
+
+    def transform(self, side: int) -> TrainingTransform:
+        """What is done to a sample, validated by the augmentations' own rules."""
+        geometric = None
+        if self.geometric is not None:
+            geometric = GeometricAugmentations(**self.geometric)
+        return TrainingTransform(side, geometric, PhotometricAugmentations(**self.photometric))
 
     def side_at(self, step: int) -> int:
         """Input side of a step."""

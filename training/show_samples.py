@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 from config import TrainConfig, parse_config
 
-from david_hf.data.augmentations import PhotometricAugmentations
 from david_hf.data.composed import ComposedHumans
 from david_hf.data.contact_sheet import write_contact_sheet
-from david_hf.data.transforms import TrainingTransform
 
 COUNT = 18
 
@@ -28,7 +26,7 @@ def write_sheet(path: Path, config: TrainConfig) -> None:
     """Write the first samples of a run."""
     side = config.side_at(config.steps - 1)
     people = ComposedHumans(config.data, config.backgrounds, side=side, seed=config.seed)
-    transform = TrainingTransform(side, photometric=PhotometricAugmentations())
+    transform = config.transform(side)
     samples = [
         transform.augment(people.draw(number), np.random.default_rng([config.seed, number]))
         for number in range(COUNT)

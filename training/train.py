@@ -21,10 +21,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from david_hf.conversion.mobilenet_v2 import load_imagenet_mobilenet_v2
-from david_hf.data.augmentations import PhotometricAugmentations
 from david_hf.data.composed import ComposedHumans
 from david_hf.data.mixture import Mixture
-from david_hf.data.transforms import TrainingTransform
 from david_hf.model import DavidForDensePrediction, DavidImageProcessor
 from david_hf.model.mobilenet_v2_david import DavidMobileNetV2Encoder
 
@@ -124,7 +122,7 @@ def batches(
     per_step = config.batch_size * accelerator.num_processes
     side = config.side_at(first_step)
     people = ComposedHumans(config.data, config.backgrounds, side=side, seed=config.seed)
-    transform = TrainingTransform(side, photometric=PhotometricAugmentations())
+    transform = config.transform(side)
     dataset = Mixture(
         [(people, 1.0)], length=config.steps * per_step, transform=transform, seed=config.seed
     )

@@ -63,13 +63,18 @@ class ShardFormat(Enum):
 
 @data_app.command("list")
 @_errors_in_one_line
-def list_datasets() -> None:
+def list_datasets(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a table for a page.")] = False,
+) -> None:
     """Say which data sets are known, what they hold, where they come from, under which terms."""
     from rich.console import Console
     from rich.padding import Padding
 
-    from david_hf.data.sources.registry import DATASETS
+    from david_hf.data.sources.registry import DATASETS, markdown_table
 
+    if markdown:
+        typer.echo(markdown_table())
+        return
     console = Console(highlight=False)
     for name, info in DATASETS.items():
         facts = {

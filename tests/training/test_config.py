@@ -62,3 +62,21 @@ def test_the_shipped_configurations_name_known_keys() -> None:
     assert files
     for file in files:
         assert set(yaml.safe_load(file.read_text())) <= fields, file
+
+
+def test_augmentations_are_set_by_the_configuration(tmp_path: Path) -> None:
+    config = TrainConfig(
+        data=(str(tmp_path),),
+        output_dir="out",
+        geometric={"zoom": [0.9, 1.1]},
+        photometric={"blur_probability": 0.0},
+    )
+
+    transform = config.transform(64)
+
+    assert transform.geometric is not None
+    assert list(transform.geometric.zoom) == [0.9, 1.1]
+    assert transform.photometric is not None
+    assert transform.photometric.blur_probability == 0
+    with pytest.raises(ValueError, match="noise: expected a number"):
+        TrainConfig(data=(str(tmp_path),), output_dir="out", photometric={"noise": "much"})

@@ -55,7 +55,7 @@ def test_an_incomplete_download_says_what_is_missing_and_where_it_is_obtained(
     assert "all: 4 of 298,008 samples, 4 checked: 2 problems" in result.stdout
     assert "expected 298,008 samples, found 4: some are missing" in result.stdout
     assert "alpha_0000002.png: missing" in result.stdout
-    assert "SynthHuman is obtained from: `david data download synthhuman`" in result.stdout
+    assert "SynthHuman is obtained from: `david data download synthhuman" in result.stdout
     assert "CDLA-Permissive-2.0" in result.stdout
 
 

@@ -1,6 +1,6 @@
 """Photometric augmentations of DAViD, appendix B.6: they touch the picture, never the labels."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import cv2
@@ -58,6 +58,14 @@ class PhotometricAugmentations:
     jpeg_probability: float = 0.5
     jpeg: tuple[int, int] = (25, 95)
 
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: If a probability or a range is none.
+        """
+        check_ranges(self)
+
     def augment(self, sample: HumanSample, rng: np.random.Generator) -> HumanSample:
         """Augment the picture of a sample."""
         return replace(sample, image=self.apply(sample.image, rng))
@@ -91,6 +99,26 @@ class PhotometricAugmentations:
         colours = saturation * np.eye(3) + (1 - saturation) * np.outer(np.ones(3), LUMINANCE)
         matrix = colours @ hue
         return np.column_stack([contrast * matrix, matrix @ np.full(3, offset)])
+
+
+def check_ranges(settings: Any) -> None:
+    """Check a dataclass of probabilities, strengths (>= 0) and ranges (low, high), all numbers.
+
+    Raises:
+        ValueError: If one is none.
+    """
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        highest = 1.0 if item.name.endswith("_probability") else float("inf")
+        numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
+        is_range = isinstance(item.default, tuple)
+        if not (
+            all(isinstance(n, int | float) and 0 <= n <= highest for n in numbers)
+            and len(numbers) == 1 + is_range
+            and list(numbers) == sorted(numbers)
+        ):
+            expected = "a range [low, high]" if is_range else f"a number from 0 to {highest:g}"
+            raise ValueError(f"{item.name}: expected {expected}, got {value!r}")
 
 
 def _signed(rng: np.random.Generator, probability: float, largest: float) -> float:

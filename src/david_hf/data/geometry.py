@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .augmentations import check_ranges
 from .sample import Array, HumanSample
 
 Matrix = NDArray[np.float64]
@@ -51,6 +52,16 @@ class GeometricAugmentations:
     rotation_deg: float = 12.0
     rotation_probability: float = 0.3
     mirror_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: If a probability or a range is none.
+        """
+        check_ranges(self)
+        if not self.zoom[0] > 0:
+            raise ValueError(f"zoom: expected numbers above 0, got {self.zoom}")
 
     def draw(self, rng: np.random.Generator) -> Placement:
         """A placement; the same numbers are drawn whatever comes of them."""

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +114,22 @@ def test_photon_noise_grows_with_the_signal() -> None:
 
     assert dark == pytest.approx(0.05, rel=0.05)
     assert bright == pytest.approx(np.hypot(0.1, 0.05), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"blur_probability": 1.5}, "blur_probability: expected a number from 0 to 1, got 1.5"),
+        ({"noise": -0.1}, "noise: expected a number from 0 to inf, got -0.1"),
+        ({"noise": float("nan")}, "noise: expected a number"),
+        ({"noise": (0.1, 0.2)}, "noise: expected a number"),
+        ({"jpeg": (95, 25)}, r"jpeg: expected a range \[low, high\], got \(95, 25\)"),
+        ({"dark": 1.5}, "dark: expected a range"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PhotometricAugmentations(**options)
 
 
 def test_probabilities_hold(picture: np.ndarray) -> None:

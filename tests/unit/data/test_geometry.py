@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -153,6 +154,12 @@ def test_the_same_seed_draws_the_same_placement_and_probabilities_hold() -> None
     assert 0.7 <= min(d.zoom for d in drawn) < 0.75
     assert 1.5 < max(d.zoom for d in drawn) <= 1.6
     assert max(abs(d.angle) for d in drawn) <= np.radians(12)
+
+
+@pytest.mark.parametrize("zoom", [(0.0, 1.0), (1.5, 0.5), 1.0])
+def test_a_zoom_that_is_no_range_is_refused(zoom: Any) -> None:
+    with pytest.raises(ValueError, match="zoom: expected"):
+        GeometricAugmentations(zoom=zoom)
 
 
 def test_nothing_is_drawn_where_every_probability_is_zero() -> None:

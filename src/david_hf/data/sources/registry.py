@@ -48,3 +48,20 @@ def open_source(
     """
     source = find_dataset(name).source
     return source(root, source.splits[0] if split is None else split, **options)
+
+
+def markdown_table() -> str:
+    """Every data set as a row of a table."""
+    titles = ("name", "data set", "content", "labels", "size", "licence", "how to get it", "check")
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    for name, info in DATASETS.items():
+        labels = ", ".join(info.labels)
+        cells = (name, info.title, info.content, labels, info.size, info.licence, info.how_to_get)
+        lines.append("| " + " | ".join(cells) + f" | `{check_command(info)}` |")
+    return "\n".join(lines)
+
+
+def check_command(info: DatasetInfo) -> str:
+    """The command that verifies a download."""
+    more = " --backgrounds FOLDER" if info.name == photomatte85.PHOTOMATTE85.name else ""
+    return f"david data check {info.name} ROOT{more}"

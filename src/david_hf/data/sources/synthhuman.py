@@ -172,7 +172,7 @@ SYNTHHUMAN = DatasetInfo(
     labels=("alpha", "depth", "normals"),
     size="298,008 samples, 330 GB in 60 zip archives",
     licence="CDLA-Permissive-2.0",
-    how_to_get="`david data download synthhuman`",
+    how_to_get="`david data download synthhuman --parts all -o ROOT`",
     counts={"all": 298_008},
 )
 GENERATED = DatasetInfo(
