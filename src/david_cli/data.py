@@ -1,12 +1,14 @@
 """`david data`: data sets of people, from download to shards."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from enum import Enum
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
+import yaml
 
 from .data_download import download
 from .data_render import render
@@ -14,6 +16,8 @@ from .data_render import render
 if TYPE_CHECKING:
     from david_hf.data.sample import HumanSample
     from david_hf.data.sources.base import SampleSource
+
+INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
 data_app = typer.Typer(
     name="data",
@@ -29,11 +33,14 @@ P = ParamSpec("P")
 NAME = Annotated[str, typer.Argument(metavar="NAME", help="One that `david data list` names.")]
 ROOT = Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the data set.")]
 SPLIT = Annotated[str | None, typer.Option(help="One split.", show_default="the first")]
-BACKGROUNDS = Annotated[
-    Path | None, typer.Option(help="photomatte85: folder of pictures to put the people on.")
-]
-DEPTH_UNIT = Annotated[
-    float | None, typer.Option(help="folder: metres per unit of its depth files.")
+OPTIONS = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="KEY=VALUE",
+        help="What this data set takes besides: backgrounds=FOLDER, depth_unit=0.001, "
+        "matte_snap=2, max_side=1024, ... May be given several times.",
+    ),
 ]
 
 
@@ -44,8 +51,11 @@ def _errors_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **options)
         except ModuleNotFoundError as error:
             message = f"{error.name} is not installed: pip install 'david-hf[data]'"
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, yaml.YAMLError, BrokenProcessPool) as error:
             message = " ".join(str(error).split())
+        except KeyboardInterrupt:
+            typer.echo("david: stopped; run again to go on", err=True)
+            raise typer.Exit(INTERRUPTED) from None
         else:
             return
         typer.echo(f"david: {message}", err=True)
@@ -99,8 +109,7 @@ def check(
         int | None,
         typer.Option(min=1, help="Most samples to decode of each split.", show_default="all"),
     ] = None,
-    backgrounds: BACKGROUNDS = None,
-    depth_unit: DEPTH_UNIT = None,
+    option: OPTIONS = None,
 ) -> None:
     """Verify a data set: number, pairing, sizes and value ranges of its samples.
 
@@ -120,7 +129,7 @@ def check(
                 bars[part] = progress.add_task(part, total=total)
             progress.update(bars[part], completed=done)
 
-        options = _given(backgrounds=backgrounds, depth_unit=depth_unit)
+        options = _options(option)
         reports = check_dataset(name, root, split, limit, show, **options)
     for report in reports:
         typer.echo("\n".join(report.lines()))
@@ -144,14 +153,13 @@ def show(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the augmentations.")] = 0,
-    backgrounds: BACKGROUNDS = None,
-    depth_unit: DEPTH_UNIT = None,
+    option: OPTIONS = None,
 ) -> None:
     """Write a picture of samples with their labels: picture, alpha, depth, normals."""
     from david_hf.data.contact_sheet import write_contact_sheet
     from david_hf.data.sources.registry import open_source
 
-    options = _given(backgrounds=backgrounds, depth_unit=depth_unit)
+    options = _options(option)
     source = open_source(name, root, split, **options)
     samples: Sequence[HumanSample] = source
     if augmented is not None:
@@ -177,8 +185,7 @@ def shard(
         int, typer.Option(min=1, help="What a reader of Parquet takes at once.")
     ] = 32,
     workers: Annotated[int, typer.Option(min=1, help="Processes that write.")] = 1,
-    backgrounds: BACKGROUNDS = None,
-    depth_unit: DEPTH_UNIT = None,
+    option: OPTIONS = None,
 ) -> None:
     """Write a data set as Parquet or WebDataset shards, for streaming and for the Hub.
 
@@ -189,7 +196,7 @@ def shard(
     from david_hf.data.shards import write_shards
     from david_hf.data.sources.registry import open_source
 
-    options = _given(backgrounds=backgrounds, depth_unit=depth_unit)
+    options = _options(option)
     source = open_source(name, root, split, **options)
     with Progress(transient=True) as progress:
         bar = progress.add_task(source.split, total=len(source))
@@ -206,9 +213,15 @@ def shard(
     typer.echo(f"{manifest.samples:,} samples of {name}, {source.split}: {files} in {output}")
 
 
-def _given(**options: object) -> dict[str, Any]:
-    """Options that were given."""
-    return {name: value for name, value in options.items() if value is not None}
+def _options(given: list[str] | None) -> dict[str, Any]:
+    """Options of a source; values are YAML, so that numbers are numbers."""
+    options = {}
+    for item in given or []:
+        key, sign, value = item.partition("=")
+        if not sign or not key.isidentifier():
+            raise ValueError(f"expected --option KEY=VALUE, got {item!r}")
+        options[key] = yaml.safe_load(value)
+    return options
 
 
 def _augmented(source: "SampleSource", side: int, count: int, seed: int) -> "list[HumanSample]":

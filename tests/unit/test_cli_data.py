@@ -105,6 +105,12 @@ def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
         (["check", "generated", ".", "--split", "test"], "expected a split out of train,"),
         (["show", "generated", "missing", "sheet.jpg"], "missing: no such folder"),
         (["shard", "generated", "missing", "out"], "missing: no such folder"),
+        (["show", "folder", ".", "a.jpg", "--option", "x"], "expected --option KEY=VALUE, got 'x'"),
+        (
+            ["show", "folder", ".", "a.jpg", "--option", "x=1"],
+            "folder: takes no option x; it takes",
+        ),
+        (["shard", "generated", ".", "out", "--option", "a=1"], "no option a; it takes none"),
     ],
 )
 def test_bad_input_is_told_in_one_line(
@@ -131,6 +137,19 @@ def test_what_is_not_installed_is_named() -> None:
     assert run.stderr == "david: cv2 is not installed: pip install 'david-hf[data]'\n"
 
 
+def test_options_reach_the_data_set(tmp_path: Path) -> None:
+    for folder in ("images", "depths"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+    Image.new("RGB", (8, 6)).save(tmp_path / "set/images/a.png")
+    np.save(tmp_path / "set/depths/a.npy", np.full((6, 8), 3000))
+
+    wrong = david_data("check", "folder", tmp_path / "set")
+    right = david_data("check", "folder", tmp_path / "set", "--option", "depth_unit=0.001")
+
+    assert "another unit" in wrong.stdout
+    assert "fine" in right.stdout
+
+
 @pytest.mark.parametrize("augmented", [[], ["--augmented", 64]])
 def test_a_sheet_shows_samples(people: Path, tmp_path: Path, augmented: list[object]) -> None:
     result = david_data("show", "generated", people, tmp_path / "sheet.png", *augmented)
@@ -140,8 +159,9 @@ def test_a_sheet_shows_samples(people: Path, tmp_path: Path, augmented: list[obj
         assert np.asarray(sheet).std() > 20
 
 
-def test_a_sheet_of_an_unknown_format_is_refused(people: Path, tmp_path: Path) -> None:
-    result = david_data("show", "generated", people, tmp_path / "sheet.xyz")
+@pytest.mark.parametrize("suffix", ["xyz", "psd"])
+def test_a_sheet_of_an_unknown_format_is_refused(people: Path, tmp_path: Path, suffix: str) -> None:
+    result = david_data("show", "generated", people, tmp_path / f"sheet.{suffix}")
 
     assert result.exit_code == 1
     assert "expected a picture such as sheet.jpg" in result.stderr
@@ -156,4 +176,4 @@ def test_shards_are_written_and_streamed(people: Path, tmp_path: Path, shard_for
 
     assert result.exit_code == 0, result.output
     assert f"4 samples of generated, all: 2 files in {out}" in result.stdout
-    assert len(list(ShardStream(out, "all", num_epochs=1))) == 4
+    assert len(list(ShardStream(out, "all", endless=False))) == 4

@@ -9,6 +9,16 @@ from numpy.typing import NDArray
 
 from .sample import Array, HumanSample
 
+# Smallest and largest value of each setting that is not within 0 and 1.
+_BOUNDS = {
+    "dark": (1.0, 10.0),
+    "contrast": (1.0, 10.0),
+    "saturation": (1.0, 10.0),
+    "hue_deg": (0.0, 180.0),
+    "jpeg": (1.0, 100.0),
+    "zoom": (0.01, 100.0),
+    "rotation_deg": (0.0, 180.0),
+}
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
@@ -80,7 +90,7 @@ class PhotometricAugmentations:
             image = _add_iso_noise(image, rng.uniform(0, self.noise), rng)
         image = _float32(cv2.transform(image, self._draw_colours(rng))).clip(0, 1)
         if rng.random() < self.jpeg_probability:
-            image = _compress(image, int(rng.integers(*self.jpeg)))
+            image = _compress(image, int(rng.integers(*self.jpeg, endpoint=True)))
         return image
 
     def _draw_colours(self, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -102,23 +112,25 @@ class PhotometricAugmentations:
 
 
 def check_ranges(settings: Any) -> None:
-    """Check a dataclass of probabilities, strengths (>= 0) and ranges (low, high), all numbers.
+    """Check a dataclass of probabilities, strengths and ranges (low, high), all numbers.
 
     Raises:
         ValueError: If one is none.
     """
     for item in fields(settings):
         value = getattr(settings, item.name)
-        highest = 1.0 if item.name.endswith("_probability") else float("inf")
+        lowest, highest = _BOUNDS.get(item.name, (0.0, 1.0))
         numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
         is_range = isinstance(item.default, tuple)
         if not (
-            all(isinstance(n, int | float) and 0 <= n <= highest for n in numbers)
+            all(isinstance(n, int | float) and lowest <= n <= highest for n in numbers)
             and len(numbers) == 1 + is_range
             and list(numbers) == sorted(numbers)
         ):
-            expected = "a range [low, high]" if is_range else f"a number from 0 to {highest:g}"
-            raise ValueError(f"{item.name}: expected {expected}, got {value!r}")
+            what = "a range [low, high]" if is_range else "a number"
+            raise ValueError(
+                f"{item.name}: expected {what} within {lowest:g} to {highest:g}, got {value!r}"
+            )
 
 
 def _signed(rng: np.random.Generator, probability: float, largest: float) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from .sample import HumanSample
 from .sources.base import DatasetInfo, SampleSource
-from .sources.registry import find_dataset
+from .sources.registry import check_options, find_dataset, open_source
 
 NEAREST_M, FARTHEST_M = 0.05, 100.0  # people farther away cannot be made out
 MAX_NAMED = 20  # problems that are told one by one
@@ -63,15 +62,13 @@ def check_dataset(
         **options: What the source takes besides.
 
     Raises:
-        ValueError: If name or split are unknown, or if the source takes no such option.
+        ValueError: If name, split or an option are unknown.
     """
     info = find_dataset(name)
     if split is not None and split not in info.source.splits:
         listed = ", ".join(info.source.splits)
         raise ValueError(f"{name}: expected a split out of {listed}, got {split!r}")
-    unknown = options.keys() - signature(info.source).parameters.keys()
-    if unknown:
-        raise ValueError(f"{name}: takes no option {', '.join(sorted(unknown))}; leave it out")
+    check_options(name, options)
     # The split that is all of them holds nothing that the others do not.
     wanted = [split] if split else ["all"] if "all" in info.source.splits else info.source.splits
     return [_check_split(info, Path(root), part, limit, on_progress, options) for part in wanted]
@@ -87,7 +84,7 @@ def _check_split(
 ) -> SplitReport:
     report = SplitReport(split, expected=info.counts.get(split))
     try:
-        source = info.source(root, split, **options)
+        source = open_source(info.name, root, split, **options)
     except ValueError as error:
         report.problems.append(str(error))
         return report

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .sample import Array
 
 MAX_PIXELS = 120_000_000  # a file of a few kilobytes may unpack to gigabytes
+_ORIENTATION = 0x0112  # the EXIF tag
 
 
 def decode_image(content: bytes) -> Array:
@@ -24,21 +25,61 @@ def decode_image(content: bytes) -> Array:
     Raises:
         ValueError: If the bytes are no picture, or a damaged or a huge one.
     """
-    return np.asarray(_open(content).convert("RGB"), np.float32) / np.float32(255)
+    image = _open(content)
+    if image.mode.startswith(("I", "F")):  # Pillow would cut their values off at 255
+        grey = _unit_range(image)
+        return np.repeat(grey[..., None], 3, -1)
+    return np.asarray(image.convert("RGB"), np.float32) / np.float32(255)
 
 
 def decode_alpha(content: bytes) -> Array:
-    """Decode a matte (H, W) in [0, 1]; of several channels the first counts, as all are the same.
+    """Decode a matte (H, W) in [0, 1].
+
+    Of a picture with an alpha channel, such as a cut-out, that channel is it; of others with
+    several channels the first counts, as all are the same.
 
     Raises:
-        ValueError: As `decode_image`.
+        ValueError: As `decode_image`; or if a matte of floats is not in [0, 1].
     """
     image = _open(content)
-    if image.mode in ("1", "P"):
+    if image.mode in ("RGBA", "LA", "PA"):
+        image = image.getchannel("A")
+    elif image.mode in ("1", "P"):
         image = image.convert("L")
+    return _unit_range(image)
+
+
+def _unit_range(image: Image.Image) -> Array:
+    """First channel (H, W) of 8-bit, 16-bit or float pixels, in [0, 1].
+
+    Raises:
+        ValueError: If floats are not in [0, 1].
+    """
     pixels = np.asarray(image)
-    scale = np.float32(65535 if pixels.dtype in (np.uint16, np.int32) else 255)
-    return (pixels if pixels.ndim == 2 else pixels[..., 0]).astype(np.float32) / scale
+    if pixels.ndim == 3:
+        pixels = pixels[..., 0]
+    if pixels.dtype.kind == "f":
+        if not (np.isfinite(pixels).all() and 0 <= pixels.min() <= pixels.max() <= 1):
+            raise ValueError("expected floats in [0, 1]")
+        return pixels.astype(np.float32)
+    # Pillow reads 16 bits as 16 or, of some files, as 32.
+    return pixels.astype(np.float32) / np.float32(255 if pixels.dtype.itemsize == 1 else 65535)
+
+
+def without_orientation(content: bytes, *, turn: bool = False) -> bytes:
+    """A picture that every reader sees alike: some turn it by its EXIF orientation, some do not.
+
+    Args:
+        content: The file; returned as it is if it has no orientation.
+        turn: Whether its pixels are turned as it says, or stay as they are stored.
+    """
+    if b"Exif" not in content and b"eXIf" not in content:
+        return content
+    image = _open(content)
+    if image.getexif().get(_ORIENTATION, 1) == 1:
+        return content
+    pixels = np.asarray((ImageOps.exif_transpose(image) if turn else image).convert("RGB"))
+    return png_bytes(pixels)
 
 
 def encode_png(pixels: Array) -> bytes:
@@ -81,9 +122,16 @@ def decode_exr(content: bytes, channels: str) -> Array:
     import OpenEXR
 
     try:
-        found = OpenEXR.File(io.BytesIO(content), separate_channels=True).channels()
+        header = OpenEXR.File(io.BytesIO(content), header_only=True).header()
+        first, last = header["dataWindow"]
+        is_huge = int(last[0] - first[0] + 1) * int(last[1] - first[1] + 1) > MAX_PIXELS
+        found = {}
+        if not is_huge:
+            found = OpenEXR.File(io.BytesIO(content), separate_channels=True).channels()
     except Exception as error:  # its words name parts and chunks, and no cause
         raise ValueError("not a readable EXR file: damaged or of another format") from error
+    if is_huge:
+        raise ValueError(f"more pixels than the limit of {MAX_PIXELS:,}")
     missing = [name for name in channels if name not in found]
     if missing:
         raise ValueError(f"expected EXR channels {list(channels)}, found {sorted(found)}")

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from .composition import Backgrounds, Composition, Figure, compose, load_figure, to_sample
+from .randomness import Purpose, generator
 from .sample import HumanSample
 from .sources.synthhuman import GeneratedHumans
 
@@ -52,7 +53,7 @@ class ComposedHumans:
 
     def draw(self, number: int) -> HumanSample:
         """A composed sample with the aspect of a photograph."""
-        rng = np.random.default_rng([self.seed, number])
+        rng = generator(Purpose.COMPOSITION, self.seed, number)
         shares = np.array([share for _, share in ASPECTS])
         aspect = ASPECTS[int(rng.choice(len(ASPECTS), p=shares))][0]
         height = round(self.side * min(1, aspect))

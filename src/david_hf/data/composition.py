@@ -75,7 +75,7 @@ def load_figure(folder: SynthHuman, position: int) -> Figure:
 
 
 @dataclass(frozen=True)
-class Placement:
+class FigurePlacement:
     """Similarity from a figure's pixels to the frame's: scale, turn (radians), shift."""
 
     scale: float
@@ -84,7 +84,7 @@ class Placement:
     mirror: bool
 
 
-def place(figure: Figure, rng: np.random.Generator, size: tuple[int, int]) -> Placement:
+def place(figure: Figure, rng: np.random.Generator, size: tuple[int, int]) -> FigurePlacement:
     """A place in a frame of `size` (H, W) where edges that cut it stay out of sight."""
     height, width = size
     _, layer_height, layer_width = figure.layers.shape
@@ -110,7 +110,7 @@ def place(figure: Figure, rng: np.random.Generator, size: tuple[int, int]) -> Pl
         y = -top * scale + height * rng.uniform(0.0, 0.15)
     # A turned cut edge would show: only whole figures turn.
     angle = float(rng.normal(0, 0.08)) if is_whole else 0.0
-    return Placement(scale, angle, (x, y), mirror)
+    return FigurePlacement(scale, angle, (x, y), mirror)
 
 
 def _shift(
@@ -133,7 +133,7 @@ def _shift(
     return float(centre - (box[0] + box[1]) / 2)
 
 
-def warp(figure: Figure, placement: Placement, size: tuple[int, int]) -> torch.Tensor:
+def warp(figure: Figure, placement: FigurePlacement, size: tuple[int, int]) -> torch.Tensor:
     """The figure's layers (8, H, W) in the frame; normals turn and mirror with the picture."""
     height, width = size
     layers = figure.layers.float()
@@ -227,13 +227,14 @@ def to_sample(
     colour = composition.colour.numpy().transpose(1, 2, 0)
     linear = colour + background * (1 - alpha[..., None])
     height, width = alpha.shape
+    valid = alpha > 0.1
     focal = composition.focal_px
     return HumanSample(
         image=develop(linear).astype(np.float32),
         alpha=alpha,
-        depth_m=composition.depth_m.numpy(),
-        normals=composition.normals.numpy().transpose(1, 2, 0),
-        valid=alpha > 0.1,
+        depth_m=composition.depth_m.numpy() * valid,
+        normals=composition.normals.numpy().transpose(1, 2, 0) * valid[..., None],
+        valid=valid,
         intrinsics=np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]]),
         category="",
         identifier=identifier,

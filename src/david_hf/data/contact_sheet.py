@@ -37,8 +37,8 @@ def write_contact_sheet(
     shown = min(count, len(samples))
     if not shown:
         raise ValueError("expected samples to show, got none")
-    suffixes = Image.registered_extensions()
-    if path.suffix.lower() not in suffixes:
+    picture_format = Image.registered_extensions().get(path.suffix.lower())
+    if picture_format not in Image.SAVE:
         raise ValueError(f"{path}: expected a picture such as sheet.jpg or sheet.png")
     positions = np.linspace(0, len(samples) - 1, shown).round().astype(int)
     tiles = [_tile(samples[int(position)]) for position in positions]
@@ -50,7 +50,7 @@ def write_contact_sheet(
         top, left = number // columns * height + GAP, number % columns * width + GAP
         sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     with whole_file(path) as file:
-        Image.fromarray(sheet).save(file, suffixes[path.suffix.lower()])
+        Image.fromarray(sheet).save(file, picture_format)
     return path
 
 

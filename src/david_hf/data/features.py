@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from datasets import Features, Image, List, Value
 from datasets.features.features import register_feature
+from datasets.table import array_cast
 
 from .codecs import decode_exr, encode_exr
 from .rows import (
@@ -21,8 +22,30 @@ from .rows import (
 from .sample import Array
 
 
+class _Stored:
+    """What `datasets` asks of a feature when it writes or converts columns."""
+
+    pa_type: ClassVar[pa.DataType]
+
+    def encode_example(self, value: Any) -> Any:
+        """Encode one value."""
+        raise NotImplementedError
+
+    def cast_storage(self, storage: pa.Array) -> pa.Array:
+        """Take what is stored as it is, and encode maps that came back from `map` as lists."""
+        if pa.types.is_list(storage.type) or pa.types.is_large_list(storage.type):
+            maps = (value.as_py() for value in storage)
+            encoded = [None if m is None else self.encode_example(np.float32(m)) for m in maps]
+            return pa.array(encoded, self.pa_type)
+        return array_cast(storage, self.pa_type)
+
+    def embed_storage(self, storage: pa.Array, **options: Any) -> pa.Array:
+        """Nothing lies in other files."""
+        return self.cast_storage(storage)
+
+
 @dataclass
-class DepthMap:
+class DepthMap(_Stored):
     """Z-depth: (H, W) float32 metres, 0 where unknown; encoded as `rows.DepthCell`.
 
     Args:
@@ -53,7 +76,7 @@ class DepthMap:
 
 
 @dataclass
-class NormalMap:
+class NormalMap(_Stored):
     """Normals: (H, W, 3) float32, unit, X right, Y up, Z to the camera; zero where unknown.
 
     Args:
@@ -82,7 +105,7 @@ class NormalMap:
 
 
 @dataclass
-class ForegroundMap:
+class ForegroundMap(_Stored):
     """Premultiplied linear RGBA of the people, (H, W, 4) float32.
 
     Args:

@@ -60,8 +60,6 @@ class GeometricAugmentations:
             ValueError: If a probability or a range is none.
         """
         check_ranges(self)
-        if not self.zoom[0] > 0:
-            raise ValueError(f"zoom: expected numbers above 0, got {self.zoom}")
 
     def draw(self, rng: np.random.Generator) -> Placement:
         """A placement; the same numbers are drawn whatever comes of them."""

@@ -1,5 +1,6 @@
 """Data sets on disk as `datasets` objects, and those as samples again."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from .sources.base import SampleSource
 from .sources.registry import open_source
 
 SHARDS = "shards"  # the name under which shards of any data set are loaded
-STREAM_PARTS = 128  # enough to divide among processes and workers
+STREAM_PARTS = 720  # divides evenly among many numbers of processes
 
 
 def load_david_dataset(
@@ -60,16 +61,23 @@ def load_shards(
             features=sample_features(),
             streaming=streaming,
         )
-    make = IterableDataset if streaming else Dataset
-    return make.from_generator(
-        _rows_of_tars, features=sample_features(), gen_kwargs={"paths": paths}
-    )
+    if streaming:
+        arguments: dict[str, Any] = {"paths": paths}
+        return IterableDataset.from_generator(
+            _rows_of_tars, features=sample_features(), gen_kwargs=arguments
+        )
+    arguments = {"paths": paths, "version": manifest.digest}
+    return Dataset.from_generator(_rows_of_tars, features=sample_features(), gen_kwargs=arguments)
 
 
 def to_dataset(source: SampleSource, *, streaming: bool = False) -> Dataset | IterableDataset:
     """Turn a source into an object of `datasets`; see `load_david_dataset`."""
     if not streaming:
-        whole = {"source": _Whole(source), "spans": [(0, len(source))]}
+        whole = {
+            "source": _Whole(source),
+            "spans": [(0, len(source))],
+            "version": _version(source.root),
+        }
         return Dataset.from_generator(_rows, features=sample_features(), gen_kwargs=whole)
     # A list among the arguments is what `datasets` divides among processes and workers.
     bounds = [len(source) * i // STREAM_PARTS for i in range(STREAM_PARTS + 1)]
@@ -81,11 +89,12 @@ class DatasetSamples(Sequence[HumanSample]):
     """The samples of a `datasets.Dataset` that `load_david_dataset` returned, decoded.
 
     Args:
-        dataset: Any selection or shuffle of it.
+        dataset: Any selection or shuffle of it; columns of one's own are left out.
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self._rows = dataset.cast(sample_features(decode=False))
+        features = sample_features(decode=False)
+        self._rows = dataset.select_columns(list(features)).cast(features)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -105,6 +114,13 @@ class DatasetSamples(Sequence[HumanSample]):
         return decode_row(cast(Row, self._rows[position]))
 
 
+def stream_samples(dataset: IterableDataset) -> Iterator[HumanSample]:
+    """The samples of a streaming data set that `load_david_dataset` returned, decoded."""
+    features = sample_features(decode=False)
+    for row in dataset.select_columns(list(features)).cast(features):
+        yield decode_row(cast(Row, row))
+
+
 class _Whole:
     """Keeps a source from being divided as if it were a list of shards."""
 
@@ -112,12 +128,23 @@ class _Whole:
         self.source = source
 
 
-def _rows(source: _Whole, spans: Sequence[tuple[int, int]]) -> Iterator[Row]:
+def _version(root: Path) -> str:
+    """What changes when a file changes: `datasets` finds an earlier copy by the arguments."""
+    sha256 = hashlib.sha256()
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        found = path.stat()
+        sha256.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return sha256.hexdigest()
+
+
+def _rows(
+    source: _Whole, spans: Sequence[tuple[int, int]], version: str | None = None
+) -> Iterator[Row]:
     for start, stop in spans:
         for position in range(start, stop):
             yield source.source.row(position)
 
 
-def _rows_of_tars(paths: Sequence[str]) -> Iterator[Row]:
+def _rows_of_tars(paths: Sequence[str], version: str | None = None) -> Iterator[Row]:
     for path in paths:
         yield from read_tar(path)

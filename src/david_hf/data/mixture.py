@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from .randomness import Purpose, generator
 from .sample import HumanSample
 
 BLOCK = 1000  # weights hold exactly, to a thousandth, in every block of so many samples
@@ -29,25 +30,29 @@ class Shuffled:
 
     Args:
         samples: The data set, such as a `SampleSource`.
-        seed: Of the orders.
+        key: Of the orders: a seed, and what tells this data set from others.
+
+    Raises:
+        ValueError: If the data set is empty.
     """
 
-    def __init__(self, samples: Sequence[HumanSample], seed: int = 0) -> None:
+    def __init__(self, samples: Sequence[HumanSample], *key: int) -> None:
         if not len(samples):
             raise ValueError("expected a data set with samples, got an empty one")
-        self.samples, self.seed = samples, seed
+        self.samples, self.key = samples, key
 
     def draw(self, number: int) -> HumanSample:
         """The sample of this number."""
         epoch, position = divmod(number, len(self.samples))
-        return self.samples[int(_order(self.seed, epoch, len(self.samples))[position])]
+        return self.samples[int(_order(len(self.samples), *self.key, epoch)[position])]
 
 
 class Mixture(Dataset[Any]):
     """Draws from several data sets, each as often as its weight says.
 
     Args:
-        parts: Data sets and their weights.
+        parts: Data sets and their weights. A data set is `Draws`, or a sequence of samples, which
+            is shuffled anew each time through.
         length: Number of samples that exist.
         transform: Makes an item of a sample and of a generator that depends on the seed and the
             item's number alone.
@@ -59,7 +64,7 @@ class Mixture(Dataset[Any]):
 
     def __init__(
         self,
-        parts: Sequence[tuple[Draws, float]],
+        parts: Sequence[tuple[Draws | Sequence[HumanSample], float]],
         *,
         length: int,
         transform: Callable[[HumanSample, np.random.Generator], Any],
@@ -73,22 +78,27 @@ class Mixture(Dataset[Any]):
             raise ValueError(
                 f"a weight is below a thousandth of the sum: {weights.tolist()}; leave it out"
             )
-        self.parts = [part for part, _ in parts]
+        self.parts = [
+            Shuffled(part, seed, number) if isinstance(part, Sequence) else part
+            for number, (part, _) in enumerate(parts)
+        ]
         self.length, self.transform, self.seed = length, transform, seed
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, number: int) -> Any:
+        if not 0 <= number < self.length:
+            raise IndexError(f"item {number} of {self.length}")
         part, drawn = self.locate(number)
-        rng = np.random.default_rng([self.seed, number])
-        return self.transform(self.parts[part].draw(drawn), rng)
+        sample = self.parts[part].draw(drawn)
+        return self.transform(sample, generator(Purpose.AUGMENTATION, self.seed, number))
 
     def locate(self, number: int) -> tuple[int, int]:
         """Which part item `number` comes from, and how many came from that part before it."""
         block, place = divmod(number, BLOCK)
         choices = np.repeat(np.arange(len(self.quotas)), self.quotas)
-        choices = choices[_order(self.seed, block, BLOCK)]
+        choices = choices[generator(Purpose.CHOICE, self.seed, block).permutation(BLOCK)]
         part = int(choices[place])
         before = int((choices[:place] == part).sum())
         return part, block * int(self.quotas[part]) + before
@@ -104,6 +114,6 @@ def _quotas(weights: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=16)
-def _order(seed: int, number: int, length: int) -> NDArray[np.int64]:
+def _order(length: int, *key: int) -> NDArray[np.int64]:
     """A permutation; neighbouring samples share it."""
-    return np.random.default_rng([seed, number, length]).permutation(length)
+    return generator(Purpose.ORDER, *key).permutation(length)

@@ -9,7 +9,14 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from .codecs import decode_alpha, decode_exr, decode_image, encode_exr, encode_png
+from .codecs import (
+    decode_alpha,
+    decode_exr,
+    decode_image,
+    encode_exr,
+    encode_png,
+    without_orientation,
+)
 from .sample import Array, HumanSample
 
 UNKNOWN_DEPTH = 65504.0  # the largest half float: what SynthHuman writes where nobody is
@@ -154,8 +161,8 @@ def encode_sample(sample: HumanSample) -> Row:
 
 
 def picture(content: bytes) -> Picture:
-    """Wrap an encoded picture."""
-    return Picture(bytes=content, path=None)
+    """Wrap an encoded picture, without an EXIF orientation: labels lie over pixels as stored."""
+    return Picture(bytes=without_orientation(content), path=None)
 
 
 def _check_sizes(where: str, **maps: Array | None) -> None:

@@ -5,8 +5,10 @@ of a tar is a group of files that anyone can read: KEY.png (or .jpg, ...), KEY.a
 KEY.depth.exr, KEY.normals.exr, KEY.foreground.exr, KEY.json.
 """
 
+import hashlib
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -19,6 +21,7 @@ from typing import BinaryIO, Literal, cast
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 from datasets import Features, Image
 
 from david_hf.image_io import whole_file
@@ -30,8 +33,15 @@ from .sources.base import SampleSource
 Format = Literal["parquet", "webdataset"]
 SUFFIXES = {"parquet": "parquet", "webdataset": "tar"}
 # What begins the bytes of a picture, and how its file is named.
-_SIGNATURES = ((b"\x89PNG", "png"), (b"\xff\xd8", "jpg"), (b"RIFF", "webp"))
-PICTURE_SUFFIXES = ("png", "jpg", "webp", "avif")
+_SIGNATURES = (
+    (b"\x89PNG", "png"),
+    (b"\xff\xd8", "jpg"),
+    (b"RIFF", "webp"),
+    (b"BM", "bmp"),
+    (b"II*\0", "tif"),
+    (b"MM\0*", "tif"),
+)
+_PICTURE_SUFFIXES = ("png", "jpg", "webp", "bmp", "tif", "avif")
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,7 @@ class Manifest:
         source: Name of the data set.
         split: Its split.
         samples: Number of samples.
+        digest: Of the first, the middle and the last sample: tells options of the source apart.
         samples_per_shard: In each shard but the last.
         samples_per_group: Samples that are read at once: a row group of a Parquet file.
     """
@@ -51,8 +62,24 @@ class Manifest:
     source: str
     split: str
     samples: int
+    digest: str
     samples_per_shard: int
     samples_per_group: int
+
+    def __post_init__(self) -> None:
+        """Check what may come from anywhere.
+
+        Raises:
+            ValueError: If a number, the format or the name of the split make no sense.
+        """
+        numbers = (self.samples, self.samples_per_shard, self.samples_per_group)
+        if not all(isinstance(number, int) and number > 0 for number in numbers):
+            raise ValueError(f"expected numbers of samples above 0, got {numbers}")
+        if self.format not in SUFFIXES:
+            raise ValueError(f"expected a format out of {', '.join(SUFFIXES)}, got {self.format!r}")
+        # It becomes part of file names.
+        if not re.fullmatch(r"\w[\w.-]*", self.split):
+            raise ValueError(f"expected the name of a split, got {self.split!r}")
 
     @property
     def num_shards(self) -> int:
@@ -83,7 +110,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
     """
     try:
         return Manifest(**json.loads(text))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{where}: expected the manifest that `david data shard` writes ({error})"
         ) from error
@@ -101,8 +128,11 @@ def read_manifest(root: str, split: str) -> Manifest:
             text = file.read()
     except FileNotFoundError as error:
         raise ValueError(
-            f"{path}: no such manifest; `david data shard` writes shards of a split"
+            f"{path}: no such manifest, or shards that are not all written; `david data shard` "
+            "writes those of a split"
         ) from error
+    except (UnicodeDecodeError, ImportError) as error:
+        raise ValueError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
     return parse_manifest(text, path)
 
 
@@ -136,12 +166,15 @@ def write_shards(
         ValueError: If a sample cannot be read, or if the folder holds other shards of this split.
     """
     folder = Path(folder)
+    if not len(source):
+        raise ValueError(f"{source.root}: {source.split} holds no sample to write")
     grouped = shard_format == "parquet"
     manifest = Manifest(
         shard_format,
         source.name,
         source.split,
         len(source),
+        _digest(source),
         samples_per_shard,
         # A tar has no index: it is read from its beginning to its end.
         min(samples_per_group, samples_per_shard) if grouped else samples_per_shard,
@@ -158,12 +191,43 @@ def write_shards(
         done += len(manifest.span(shard))
         if on_progress is not None:
             on_progress(done, manifest.samples)
+    # Last: a folder with a manifest is complete.
+    if not (folder / Manifest.name(manifest.split)).is_file():
+        (folder / _claim_name(manifest)).replace(folder / Manifest.name(manifest.split))
+    _write_card(folder)
     return manifest
+
+
+def _digest(source: SampleSource) -> str:
+    sha256 = hashlib.sha256()
+    for position in (0, len(source) // 2, len(source) - 1):
+        for suffix, content in tar_members(source.row(position)).items():
+            sha256.update(suffix.encode() + content)
+    return sha256.hexdigest()[:16]
+
+
+def _claim_name(manifest: Manifest) -> str:
+    return f".{manifest.split}.unfinished.json"
+
+
+def _write_card(folder: Path) -> None:
+    """Name the files of each split for the Hub, which knows only train, validation and test."""
+    splits = []
+    for path in sorted(folder.glob("[!.]*.json")):
+        manifest = parse_manifest(path.read_text("utf-8"), str(path))
+        name = re.sub(r"\W", "_", manifest.split)
+        files = f"{manifest.split}-*.{SUFFIXES[manifest.format]}"
+        # `datasets` takes all for the union of the others.
+        splits.append({"split": "train" if name == "all" else name, "path": files})
+    front = yaml.safe_dump({"configs": [{"config_name": "default", "data_files": splits}]})
+    with whole_file(folder / "README.md") as file:
+        file.write(f"---\n{front}---\n".encode())
 
 
 def _claim(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, or make sure that the one that is there says the same."""
-    path = folder / Manifest.name(manifest.split)
+    finished, path = folder / Manifest.name(manifest.split), folder / _claim_name(manifest)
+    path = finished if finished.is_file() else path
     if path.is_file():
         before = asdict(parse_manifest(path.read_text("utf-8"), str(path)))
         differences = [
@@ -261,11 +325,14 @@ def read_tar(path: str) -> Iterator[Row]:
 
 def tar_members(row: Row) -> dict[str, bytes]:
     """The files of one sample in a tar, by suffix."""
-    members = {picture_suffix(row["image"]["bytes"]): row["image"]["bytes"]}
     depth = row["depth"]
-    if row["alpha"] is not None:
-        content = row["alpha"]["bytes"]
-        members[f"alpha.{picture_suffix(content)}"] = content
+    try:
+        members = {picture_suffix(row["image"]["bytes"]): row["image"]["bytes"]}
+        if row["alpha"] is not None:
+            content = row["alpha"]["bytes"]
+            members[f"alpha.{picture_suffix(content)}"] = content
+    except ValueError as error:
+        raise ValueError(f"{row['source']} sample {row['id']}: {error}") from error
     if depth is not None:
         members["depth.exr"] = depth["exr"]
     if row["normals"] is not None:
@@ -285,7 +352,7 @@ def row_from_members(members: dict[str, bytes]) -> Row:
         KeyError: If a file is missing.
     """
     plain = json.loads(members["json"])
-    image = next((data for suffix, data in members.items() if suffix in PICTURE_SUFFIXES), None)
+    image = next((data for suffix, data in members.items() if suffix in _PICTURE_SUFFIXES), None)
     alpha = next((data for suffix, data in members.items() if suffix.startswith("alpha.")), None)
     if image is None:
         raise KeyError("picture")
@@ -316,4 +383,4 @@ def picture_suffix(content: bytes) -> str:
             return suffix
     if content[4:12] in (b"ftypavif", b"ftypavis"):
         return "avif"
-    raise ValueError("expected a picture as PNG, JPEG, WebP or AVIF")
+    raise ValueError("expected a picture as PNG, JPEG, WebP, BMP, TIFF or AVIF")

@@ -17,8 +17,10 @@ from typing import Any
 import fsspec
 import numpy as np
 import pyarrow.parquet as pq
+import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from .randomness import Purpose, generator
 from .rows import Row, decode_row
 from .shards import Manifest, read_manifest, read_tar
 
@@ -46,23 +48,26 @@ class ShardStream(IterableDataset[Any]):
     """Samples of one split out of shards that `write_shards` made, on disk or behind a URL.
 
     In a `DataLoader` every worker of every process reads its own share, and no sample is read
-    twice in an epoch. The shares differ by up to one block: train by steps, not by epochs, or the
-    processes wait for each other. `skip` goes on from any position.
+    twice in an epoch. The shares differ by up to one block, so processes train by steps, not by
+    epochs, or they wait for each other. A loader of a stream that has a rank is not to be given to
+    `Accelerator.prepare` or to the Trainer: they would divide it once more.
 
     Args:
-        root: Folder or URL that fsspec opens: hf://datasets/OWNER/NAME, https://..., s3://...
+        root: Folder or URL that fsspec opens: hf://datasets/OWNER/NAME, or others for which its own
+            packages are installed.
         split: Which `SPLIT.json`.
         prepare: Makes an item of a row and of a generator that depends on (seed, epoch, position in
             the split) alone; by default a `HumanSample`.
         seed: Of orders and generators.
         buffer_size: Samples that are gathered and permuted; their bytes are kept in memory. 0 keeps
             the order of the split.
-        num_epochs: None goes on for ever.
+        endless: Whether one iteration is all epochs from the first on, without end, or one epoch,
+            which `set_epoch` chooses.
         rank: Number of this process among `world_size`.
         world_size: Processes that share the stream.
 
     Raises:
-        ValueError: If there is no manifest, or if rank, sizes or epochs make no sense.
+        ValueError: If the shards are not all there, or if rank or buffer make no sense.
     """
 
     def __init__(
@@ -73,58 +78,56 @@ class ShardStream(IterableDataset[Any]):
         prepare: Prepare | None = None,
         seed: int = 0,
         buffer_size: int = 256,
-        num_epochs: int | None = None,
+        endless: bool = True,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f"expected a rank below the world size {world_size}, got {rank}")
-        if buffer_size < 0 or (num_epochs is not None and num_epochs < 1):
-            raise ValueError(
-                f"expected a buffer size >= 0 and epochs >= 1, got {buffer_size} and {num_epochs}"
-            )
+        if buffer_size < 0:
+            raise ValueError(f"expected a buffer size of 0 or more, got {buffer_size}")
         self.root = str(root).rstrip("/")
         self.manifest = read_manifest(self.root, split)
         self.blocks = _blocks(self.manifest)
         self.prepare = prepare
-        self.seed, self.buffer_size = seed, buffer_size
-        self.num_epochs = num_epochs
+        self.seed, self.buffer_size, self.endless = seed, buffer_size, endless
         self.rank, self.world_size = rank, world_size
-        self._position = 0
-        self._skipped = (0, 0)
+        # Shared, so that workers that outlive an epoch see the next one's number.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._batches = self._batch_size = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration begins with."""
+        self._epoch.fill_(epoch)
 
     def skip(self, batches: int, batch_size: int) -> None:
-        """Begin behind the first batches, for a `DataLoader` that makes batches of such a size.
+        """Begin every iteration behind the first batches, as a `DataLoader` makes them.
 
         Exact if rank, world size, workers and batch size are as they were.
 
         Args:
-            batches: Batches that this process has had, since the very beginning.
+            batches: Batches that this process has had.
             batch_size: Samples of each.
+
+        Raises:
+            ValueError: If the stream is not endless: `set_epoch` chooses the epoch of such a one.
         """
-        self._skipped = (batches, batch_size)
-
-    def state_dict(self) -> dict[str, int]:
-        """Position of this consumer: the samples that it has had since the very beginning."""
-        return {"position": self._position}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a position when iterated next."""
-        self._position = state["position"]
+        if not self.endless:
+            raise ValueError("expected an endless stream to skip batches of; see set_epoch")
+        self._batches, self._batch_size = batches, batch_size
 
     def __iter__(self) -> Iterator[Any]:
-        batches, batch_size = self._skipped
-        if batches:
-            number, workers = self._worker()
-            self._position = batch_size * max(0, -(-(batches - number) // workers))
-        epoch, behind = 0, self._position
-        while self.num_epochs is None or epoch < self.num_epochs:
+        number, workers = self._worker()
+        skipped = self._batch_size * max(0, -(-(self._batches - number) // workers))
+        epoch = int(self._epoch)
+        while True:
             size = sum(block.size for block in self._own_blocks(epoch))
-            if behind < size:
-                for window in self._windows(epoch, behind):
+            if skipped < size:
+                for window in self._windows(epoch, skipped):
                     yield from self._read_window(window, epoch)
-            epoch, behind = epoch + 1, max(0, behind - size)
-        self._position = 0  # iterated again, it begins anew
+            if not self.endless:
+                return
+            epoch, skipped = epoch + 1, max(0, skipped - size)
 
     def _windows(self, epoch: int, skipped: int) -> Iterator[list[tuple[Block, int]]]:
         """What is still to come of an epoch: lists of samples (block, number in it), in order."""
@@ -138,8 +141,8 @@ class ShardStream(IterableDataset[Any]):
             if skipped < size:
                 window = [(block, i) for block in blocks[start:stop] for i in range(block.size)]
                 if self.buffer_size:
-                    key = [self.seed, epoch, self._consumer()[0], number]
-                    order = np.random.default_rng(key).permutation(size)
+                    rng = generator(Purpose.WINDOW, self.seed, epoch, self._consumer()[0], number)
+                    order = rng.permutation(size)
                     window = [window[i] for i in order]
                 yield window[skipped:]
             skipped = max(0, skipped - size)
@@ -154,7 +157,8 @@ class ShardStream(IterableDataset[Any]):
             )
         order: Sequence[int] = range(len(self.blocks))
         if self.buffer_size:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.blocks)).tolist()
+            rng = generator(Purpose.ORDER, self.seed, epoch)
+            order = rng.permutation(len(self.blocks)).tolist()
         return [self.blocks[i] for i in order[consumer::consumers]]
 
     def _worker(self) -> tuple[int, int]:
@@ -166,7 +170,7 @@ class ShardStream(IterableDataset[Any]):
         worker = get_worker_info()
         if worker is None:
             return 0, 1
-        return (worker.id + self._skipped[0]) % worker.num_workers, worker.num_workers
+        return (worker.id + self._batches) % worker.num_workers, worker.num_workers
 
     def _consumer(self) -> tuple[int, int]:
         """Number of this worker among those of all processes, and how many there are."""
@@ -178,13 +182,11 @@ class ShardStream(IterableDataset[Any]):
         rows = _read_blocks(self.root, self.manifest, wanted)
         for block, number in window:
             row = rows[block.start + number]
-            # Counted first: the position that is saved while an item is in use is behind it.
-            self._position += 1
             if self.prepare is None:
                 yield decode_row(row)
             else:
-                key = [self.seed, epoch, block.start + number]
-                yield self.prepare(row, np.random.default_rng(key))
+                key = (self.seed, epoch, block.start + number)
+                yield self.prepare(row, generator(Purpose.AUGMENTATION, *key))
 
 
 def _blocks(manifest: Manifest) -> list[Block]:

@@ -63,6 +63,10 @@ def test_each_augmentation_alone_changes_the_picture(picture: np.ndarray, name: 
     assert np.abs(changed - big).max() > 0.01
 
 
+def test_a_range_may_be_one_number(picture: np.ndarray) -> None:
+    assert only("jpeg", jpeg=(90, 90)).apply(picture, np.random.default_rng(0)).shape == (24, 32, 3)
+
+
 def test_brightness_is_an_offset() -> None:
     grey = np.full((4, 4, 3), 0.5, np.float32)
 
@@ -119,11 +123,13 @@ def test_photon_noise_grows_with_the_signal() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"blur_probability": 1.5}, "blur_probability: expected a number from 0 to 1, got 1.5"),
-        ({"noise": -0.1}, "noise: expected a number from 0 to inf, got -0.1"),
+        ({"blur_probability": 1.5}, "blur_probability: expected a number within 0 to 1, got 1.5"),
+        ({"noise": -0.1}, "noise: expected a number within 0 to 1, got -0.1"),
         ({"noise": float("nan")}, "noise: expected a number"),
         ({"noise": (0.1, 0.2)}, "noise: expected a number"),
-        ({"jpeg": (95, 25)}, r"jpeg: expected a range \[low, high\], got \(95, 25\)"),
+        ({"jpeg": (95, 25)}, r"jpeg: expected a range \[low, high\] .*, got \(95, 25\)"),
+        ({"jpeg": (50, 500)}, "jpeg: expected a range .* within 1 to 100"),
+        ({"contrast": 0}, "contrast: expected a number within 1 to 10"),
         ({"dark": 1.5}, "dark: expected a range"),
     ],
 )

@@ -58,5 +58,5 @@ def test_figures_that_a_thing_hides_are_not_composed(tmp_path: Path) -> None:
 def test_a_split_without_samples_is_refused(tmp_path: Path) -> None:
     write_person(tmp_path, 0)  # its hash puts it into the training split
 
-    with pytest.raises(ValueError, match="validation split holds no sample"):
+    with pytest.raises(ValueError, match="no sample falls to validation"):
         ComposedHumans([tmp_path], side=64, split="validation")

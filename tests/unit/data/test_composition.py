@@ -10,7 +10,7 @@ from david_hf.data import composition
 from david_hf.data.composition import (
     Backgrounds,
     Figure,
-    Placement,
+    FigurePlacement,
     compose,
     load_figure,
     made_up_room,
@@ -59,13 +59,13 @@ def test_edges_that_cut_a_figure_never_show(seed: int, cut: tuple[bool, bool, bo
 
 
 def test_an_identity_placement_changes_nothing(figure: Figure) -> None:
-    warped = warp(figure, Placement(1.0, 0.0, (0.0, 0.0), mirror=False), (48, 36))
+    warped = warp(figure, FigurePlacement(1.0, 0.0, (0.0, 0.0), mirror=False), (48, 36))
 
     torch.testing.assert_close(warped, figure.layers.float(), atol=1e-4, rtol=0)
 
 
 def test_mirroring_twice_is_the_identity_and_once_negates_x(figure: Figure) -> None:
-    mirrored = warp(figure, Placement(1.0, 0.0, (0.0, 0.0), mirror=True), (48, 36))
+    mirrored = warp(figure, FigurePlacement(1.0, 0.0, (0.0, 0.0), mirror=True), (48, 36))
 
     original = figure.layers.float()
     torch.testing.assert_close(mirrored[5].flip(-1), -original[5], atol=1e-3, rtol=0)
@@ -76,7 +76,7 @@ def test_mirroring_twice_is_the_identity_and_once_negates_x(figure: Figure) -> N
 def test_normals_turn_with_the_picture(figure: Figure, angle: float) -> None:
     # A half sphere looks the same from every side: turning the picture about its centre and the
     # normals with it must give the half sphere back, moved.
-    warped = warp(figure, Placement(1.0, angle, (0.0, 0.0), mirror=False), (48, 36))
+    warped = warp(figure, FigurePlacement(1.0, angle, (0.0, 0.0), mirror=False), (48, 36))
 
     solid = warped[3] > 0.999
     ys, xs = torch.nonzero(solid, as_tuple=True)
@@ -88,7 +88,7 @@ def test_normals_turn_with_the_picture(figure: Figure, angle: float) -> None:
 
 
 def test_scaling_down_keeps_the_covered_area(figure: Figure) -> None:
-    warped = warp(figure, Placement(0.25, 0.0, (2.0, 2.0), mirror=False), (48, 36))
+    warped = warp(figure, FigurePlacement(0.25, 0.0, (2.0, 2.0), mirror=False), (48, 36))
 
     expected = float(figure.layers[3].float().sum()) * 0.25**2
     assert float(warped[3].sum()) == pytest.approx(expected, rel=0.05)
@@ -109,8 +109,8 @@ def test_a_figure_shown_at_half_size_stands_twice_as_far(
     figure: Figure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = [
-        Placement(1.0, 0.0, (0.0, 0.0), mirror=False),
-        Placement(0.5, 0.0, (40.0, 0.0), mirror=False),
+        FigurePlacement(1.0, 0.0, (0.0, 0.0), mirror=False),
+        FigurePlacement(0.5, 0.0, (40.0, 0.0), mirror=False),
     ]
     monkeypatch.setattr(composition, "place", lambda *_: places.pop(0))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset, Features, IterableDataset
+from datasets import Dataset, Features, IterableDataset, load_from_disk
 from datasets.distributed import split_dataset_by_node
 from factories import tiny_vit_config
 from figures import write_person
@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from david_hf import DavidForDensePrediction
 from david_hf.data.features import sample_features
-from david_hf.data.loading import DatasetSamples, load_david_dataset
-from david_hf.data.mixture import Mixture, Shuffled
+from david_hf.data.loading import DatasetSamples, load_david_dataset, stream_samples
+from david_hf.data.mixture import Mixture
 from david_hf.data.shards import Format, write_shards
 from david_hf.data.sources.registry import DATASETS, open_source
 from david_hf.data.stream import ShardStream
@@ -118,7 +118,7 @@ def test_from_our_generator_through_shards_to_a_batch_and_back_to_pictures(tmp_p
     source = open_source("generated", SAMPLES, "all")
     write_shards(source, tmp_path, samples_per_shard=8, samples_per_group=4)
     transform = TrainingTransform(256)
-    stream = ShardStream(tmp_path, "all", prepare=transform.prepare, buffer_size=0, num_epochs=1)
+    stream = ShardStream(tmp_path, "all", prepare=transform.prepare, buffer_size=0, endless=False)
 
     batches = list(DataLoader(stream, batch_size=6))
 
@@ -147,8 +147,8 @@ def test_samples_without_labels_are_left_out_of_the_loss(people: Path, tmp_path:
     Image.new("RGB", (40, 30), "teal").save(photos / "images/a.png")
     both = Mixture(
         [
-            (Shuffled(open_source("synthhuman", people, "all")), 1.0),
-            (Shuffled(open_source("folder", photos, "all")), 1.0),
+            (open_source("synthhuman", people, "all"), 1.0),
+            (open_source("folder", photos, "all"), 1.0),
         ],
         length=40,
         transform=TrainingTransform(64),
@@ -168,6 +168,69 @@ def test_samples_without_labels_are_left_out_of_the_loss(people: Path, tmp_path:
     assert 10 < labelled.sum() < 30
     for name, part in only.items():
         torch.testing.assert_close(mixed[name], part, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_streaming_items_become_samples_again_whatever_columns_were_added(people: Path) -> None:
+    streaming = load_david_dataset("synthhuman", people, "all", streaming=True)
+    copied = load_david_dataset("synthhuman", people, "all")
+    assert isinstance(streaming, IterableDataset)
+    assert isinstance(copied, Dataset)
+    source = open_source("synthhuman", people, "all")
+
+    streamed = list(stream_samples(streaming.map(lambda item: {"mine": 1})))
+    chosen = DatasetSamples(copied.add_column("mine", list(range(5))))
+
+    for number in range(5):
+        np.testing.assert_array_equal(streamed[number].depth_m, source[number].depth_m)
+        np.testing.assert_array_equal(chosen[number].image, source[number].image)
+
+
+def test_a_data_set_is_written_mapped_and_read_as_any_other(people: Path, tmp_path: Path) -> None:
+    loaded = load_david_dataset("synthhuman", people, "all")
+    assert isinstance(loaded, Dataset)
+    depth, normals = loaded[0]["depth"], loaded[0]["normals"]
+
+    loaded.to_parquet(tmp_path / "a.parquet")
+    loaded.save_to_disk(tmp_path / "disk")
+    doubled = loaded.map(lambda item: {"depth": item["depth"] * 2}, features=loaded.features)
+
+    for again in (
+        Dataset.from_parquet(str(tmp_path / "a.parquet")),
+        load_from_disk(tmp_path / "disk"),
+    ):
+        assert again.features == loaded.features
+        np.testing.assert_array_equal(again[0]["depth"], depth)
+        np.testing.assert_array_equal(again[0]["normals"], normals)
+    np.testing.assert_array_equal(doubled[0]["depth"], depth * 2)
+    assert doubled[2]["foreground"] is None
+
+
+def test_a_copy_is_made_anew_when_a_file_changes(people: Path) -> None:
+    before = load_david_dataset("synthhuman", people, "all")[1]["image"]
+    Image.new("RGB", (36, 48), "teal").save(people / "rgb_0000001.png")
+
+    after = load_david_dataset("synthhuman", people, "all")[1]["image"]
+
+    assert before.getpixel((0, 0)) != after.getpixel((0, 0)) == (0, 128, 128)
+
+
+def test_turned_photos_lie_under_their_labels_for_every_reader(tmp_path: Path) -> None:
+    for folder in ("images", "alphas"):
+        (tmp_path / folder).mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    stored = Image.new("RGB", (40, 30))
+    stored.paste((255, 0, 0), (0, 0, 20, 30))
+    stored.save(tmp_path / "images/a.jpg", exif=exif)
+    Image.new("L", (30, 40), 255).save(tmp_path / "alphas/a.png")
+
+    item = next(iter(load_david_dataset("folder", tmp_path, streaming=True)))
+    sample = open_source("folder", tmp_path)[0]
+
+    assert item["image"].size == item["alpha"].size == (30, 40)
+    assert sample.size == (40, 30)
+    np.testing.assert_allclose(sample.image[5, 15], [1, 0, 0], atol=0.05)
+    np.testing.assert_allclose(sample.image[35, 15], 0, atol=0.05)
 
 
 def test_an_unknown_data_set_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from david_hf.data.mixture import BLOCK, Mixture, Shuffled
+from david_hf.data.randomness import Purpose, generator
 from david_hf.data.sample import HumanSample
 
 
@@ -67,6 +68,37 @@ def test_an_item_depends_on_the_seed_and_its_number_alone() -> None:
     assert [shuffled[i] for i in range(2000)] == [again[i] for i in range(2000)]
     assert [again[i] for i in range(100)] != [other[i] for i in range(100)]
     assert len({again[i][1] for i in range(2000)}) == 2000
+
+
+def test_data_sets_of_one_size_are_not_shuffled_alike() -> None:
+    first, second = [f"a{i}" for i in range(50)], [f"b{i}" for i in range(50)]
+    parts: Any = [(first, 1.0), (second, 1.0)]
+    both = Mixture(parts, length=BLOCK, transform=lambda sample, rng: sample)
+
+    drawn = [both[i] for i in range(BLOCK)]
+
+    orders = [[item[1:] for item in drawn if item[0] == name][:50] for name in "ab"]
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert orders[0] != orders[1]
+
+
+def test_a_mixture_ends_at_its_length() -> None:
+    data = mixture(5)
+
+    assert len(list(data)) == 5
+    with pytest.raises(IndexError, match="item 5 of 5"):
+        data[5]
+
+
+def test_augmentations_do_not_depend_on_what_was_composed() -> None:
+    """numpy fills keys with zeros: two generators of one seed and number would be the same."""
+    drawn = {
+        generator(purpose, *key).integers(1 << 60)
+        for purpose in Purpose
+        for key in ((0,), (0, 0), (0, 1), (1, 0), (0, 1, 0))
+    }
+
+    assert len(drawn) == len(Purpose) * 5
 
 
 def test_a_loader_with_workers_gives_the_same_items() -> None:

@@ -1,11 +1,20 @@
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from figures import half_sphere, write_person
+from PIL import Image
 
-from david_hf.data.codecs import decode_alpha, decode_exr, decode_image, encode_exr, encode_png
+from david_hf.data.codecs import (
+    decode_alpha,
+    decode_exr,
+    decode_image,
+    encode_exr,
+    encode_png,
+    without_orientation,
+)
 from david_hf.data.rows import DepthCell, decode_depth, decode_row, encode_sample
 from david_hf.data.sample import HumanSample
 from david_hf.data.sources.synthhuman import SynthHuman
@@ -100,3 +109,63 @@ def test_mattes_of_any_kind_are_read() -> None:
 
     np.testing.assert_allclose(plain, grey, atol=0.5 / 255)
     np.testing.assert_array_equal(plain, three)
+
+
+def file_of(pixels: np.ndarray, suffix: str, mode: str | None = None) -> bytes:
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(buffer, suffix)
+    return buffer.getvalue()
+
+
+def test_of_a_cut_out_the_alpha_channel_is_the_matte() -> None:
+    pixels = np.zeros((4, 5, 4), np.uint8)
+    pixels[..., 0], pixels[..., 3] = 10, np.arange(5) * 50
+
+    decoded = decode_alpha(file_of(pixels, "PNG"))
+
+    np.testing.assert_allclose(decoded[0] * 255, [0, 50, 100, 150, 200])
+
+
+def test_mattes_of_many_bits_keep_their_scale() -> None:
+    ramp = np.linspace(0, 1, 20).reshape(4, 5)
+
+    sixteen = decode_alpha(file_of((ramp * 65535).astype(np.uint16), "PNG"))
+    swapped = decode_alpha(file_of((ramp * 65535).astype(">u2"), "TIFF"))
+    floats = decode_alpha(file_of(ramp.astype(np.float32), "TIFF"))
+
+    for decoded in (sixteen, swapped, floats):
+        np.testing.assert_allclose(decoded, ramp, atol=2e-5)
+    with pytest.raises(ValueError, match=r"floats in \[0, 1\]"):
+        decode_alpha(file_of((ramp * 2).astype(np.float32), "TIFF"))
+
+
+def test_grey_pictures_of_16_bits_are_not_cut_off() -> None:
+    ramp = (np.linspace(0, 1, 20).reshape(4, 5) * 65535).astype(np.uint16)
+
+    decoded = decode_image(file_of(ramp, "PNG"))
+
+    np.testing.assert_allclose(decoded[..., 1] * 65535, ramp, atol=0.5)
+
+
+def test_a_huge_exr_file_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encode_exr(np.zeros((20, 10, 1), np.float32), "Y")
+    monkeypatch.setattr("david_hf.data.codecs.MAX_PIXELS", 100)
+
+    with pytest.raises(ValueError, match="more pixels than the limit of 100"):
+        decode_exr(content, "Y")
+
+
+def test_only_turned_pictures_are_written_anew() -> None:
+    pixels = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+    plain = file_of(pixels, "PNG")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", exif=exif)
+
+    assert without_orientation(plain) is plain
+    kept = decode_image(without_orientation(buffer.getvalue()))
+    turned = decode_image(without_orientation(buffer.getvalue(), turn=True))
+    np.testing.assert_array_equal(kept * 255, pixels)
+    np.testing.assert_array_equal(turned * 255, np.rot90(pixels, -1))

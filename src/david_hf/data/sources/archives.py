@@ -108,9 +108,7 @@ class ZipFiles:
             raise ValueError(f"{self.path}: member {name} cannot be read ({error})") from error
 
     def close(self) -> None:
-        """Close the archive; it opens again when needed."""
-        if self._opened is not None and self._opened[0] == os.getpid():
-            self._opened[1].close()
+        """Let go of the archive; it opens again when needed. Who reads it now may finish."""
         self._opened = None
 
     def _open(self) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:

@@ -1,5 +1,6 @@
 """What every data set on disk has in common: a sequence of samples in one split."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,6 +99,16 @@ class DatasetInfo:
     def name(self) -> str:
         """The name commands and functions take."""
         return self.source.name
+
+
+VALIDATION_SHARE = 0.05
+
+
+def is_in_split(name: str, split: str) -> bool:
+    """Whether a sample falls to all, train or validation, by a hash of its name alone."""
+    digest = hashlib.sha256(name.encode()).digest()
+    is_held_out = int.from_bytes(digest[:8], "big") / 2**64 < VALIDATION_SHARE
+    return split == "all" or is_held_out == (split == "validation")
 
 
 def read_bytes(path: Path) -> bytes:

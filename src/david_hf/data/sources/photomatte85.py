@@ -60,7 +60,7 @@ class PhotoMatte85(SampleSource):
         if backgrounds is None:
             raise ValueError(
                 f"{self.name}: expected `backgrounds`, a folder of pictures to put the people on "
-                "(on the command line --backgrounds FOLDER); the data set has none of its own"
+                "(on the command line --option backgrounds=FOLDER): it has none of its own"
             )
         levels = ("rgba_image", "PhotoMatte85/rgba_image", "PhotoMatte85")
         folder = find_level(self.root, levels) or self.root

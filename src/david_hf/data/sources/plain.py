@@ -11,7 +11,6 @@
 All but images/ may be missing, as a whole or for some of the samples.
 """
 
-import hashlib
 import io
 import math
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from david_hf.data.codecs import decode_alpha, decode_image, encode_exr
+from david_hf.data.codecs import decode_alpha, decode_image, encode_exr, without_orientation
 from david_hf.data.rows import (
     DEPTH_CHANNELS,
     NORMAL_CHANNELS,
@@ -30,9 +29,8 @@ from david_hf.data.rows import (
 )
 from david_hf.load_errors import in_one_line
 
-from .base import DatasetInfo, SampleSource, read_bytes
+from .base import VALIDATION_SHARE, DatasetInfo, SampleSource, is_in_split, read_bytes
 from .listing import PICTURE_SUFFIXES, check_all_known, files_by_stem, find_level, naming
-from .synthhuman import VALIDATION_SHARE
 
 _MAP_SUFFIXES = (".npy", ".exr", ".png")
 # Of each label, the folders it may lie in, the first of which counts, and what its files end with.
@@ -80,7 +78,7 @@ class PlainFolder(SampleSource):
             folder = find_level(self.root, names)
             self._labels[label] = files_by_stem(folder, suffixes) if folder else {}
             check_all_known(self._labels[label], self._images, f"picture in {self.root / 'images'}")
-        self.stems = [stem for stem in self._images if split in ("all", _split_of(stem))]
+        self.stems = [stem for stem in self._images if is_in_split(stem, split)]
         if not self.stems:
             raise ValueError(
                 f"{root}: none of the {len(self._images)} pictures falls to {split}, a share of "
@@ -100,7 +98,8 @@ class PlainFolder(SampleSource):
         paths = {label: files.get(stem) for label, files in self._labels.items()}
         alpha, depth, normals, camera = (paths[label] for label in _LAYOUT)
         return Row(
-            image=picture(read_bytes(self._images[stem])),
+            # People label what they see: a photo that is turned by its orientation.
+            image=picture(without_orientation(read_bytes(self._images[stem]), turn=True)),
             alpha=None if alpha is None else picture(read_bytes(alpha)),
             depth=None if depth is None else _read_depth(depth, self.depth_unit),
             normals=None if normals is None else _read_normals(normals),
@@ -113,12 +112,6 @@ class PlainFolder(SampleSource):
         )
 
 
-def _split_of(stem: str) -> str:
-    digest = hashlib.sha256(stem.encode()).digest()
-    share = int.from_bytes(digest[:8], "big") / 2**64
-    return "validation" if share < VALIDATION_SHARE else "train"
-
-
 def _read_depth(path: Path, unit: float | None) -> DepthCell:
     suffix = path.suffix.lower()
     if suffix == ".exr":
@@ -128,14 +121,17 @@ def _read_depth(path: Path, unit: float | None) -> DepthCell:
     elif unit is None:
         raise ValueError(
             f"{path}: expected `depth_unit`, the metres per step of a depth PNG, such as 0.001 for "
-            "millimetres (on the command line --depth-unit)"
+            "millimetres (on the command line --option depth_unit=0.001)"
         )
     else:
         content = _read_png(path, "grey", 16)
         with naming(path):
             values = np.rint(decode_alpha(content) * 65535)
-    metres = values.astype(np.float64) * (1.0 if unit is None else unit)
-    known = (metres > 0) & (metres < UNKNOWN_DEPTH)  # also false for NaN
+    known = (values > 0) & np.isfinite(values)
+    # What other tools write for unknown: the largest half float, the largest 16-bit number.
+    known &= values != (UNKNOWN_DEPTH if suffix == ".npy" else 65535)
+    metres = np.where(known, values * (1.0 if unit is None else unit), 0)
+    known &= metres < UNKNOWN_DEPTH
     stored = np.where(known, metres, UNKNOWN_DEPTH).astype(np.float32)
     return DepthCell(exr=encode_exr(stored[..., None], DEPTH_CHANNELS), metres_per_unit=1.0)
 

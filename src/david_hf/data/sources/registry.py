@@ -1,5 +1,7 @@
 """Every data set by name."""
 
+from collections.abc import Collection
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,24 @@ def open_source(
         **options: What this source takes besides.
 
     Raises:
-        ValueError: If name or split are unknown, or if the root holds no such data set.
+        ValueError: If name, split or an option are unknown, or if the root holds no such data set.
     """
+    check_options(name, options)
     source = find_dataset(name).source
     return source(root, source.splits[0] if split is None else split, **options)
+
+
+def check_options(name: str, options: Collection[str]) -> None:
+    """Refuse options that a data set does not take.
+
+    Raises:
+        ValueError: If there is one, or no such data set.
+    """
+    known = list(signature(find_dataset(name).source).parameters)[2:]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        takes = f"it takes {', '.join(known)}" if known else "it takes none"
+        raise ValueError(f"{name}: takes no option {', '.join(unknown)}; {takes}")
 
 
 def markdown_table() -> str:
@@ -63,5 +79,5 @@ def markdown_table() -> str:
 
 def check_command(info: DatasetInfo) -> str:
     """The command that verifies a download."""
-    more = " --backgrounds FOLDER" if info.name == photomatte85.PHOTOMATTE85.name else ""
+    more = " --option backgrounds=FOLDER" if info.name == photomatte85.PHOTOMATTE85.name else ""
     return f"david data check {info.name} ROOT{more}"

@@ -5,10 +5,10 @@ there is none), normal_%07d.exr, cam_%07d.txt (3x3 intrinsics); ours also factor
 foreground_%07d.exr. They lie in one folder, or in zip archives of it, which need no unpacking.
 """
 
-import hashlib
 import io
 import json
 import re
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,9 +20,9 @@ from david_hf.data.rows import DepthCell, Row, picture
 from david_hf.data.sample import Array
 
 from .archives import FileTree, FolderFiles, ZipFiles
-from .base import DatasetInfo, SampleSource
+from .base import VALIDATION_SHARE, DatasetInfo, SampleSource, is_in_split
 
-VALIDATION_SHARE = 0.05
+_LOCK = threading.Lock()  # of the lists of open archives, for readers in threads
 MAX_OPEN_ARCHIVES = 8  # each keeps some 15 MB of names
 # Where the official categories end.
 OFFICIAL_CATEGORIES = ((98_040, "face"), (198_016, "full_body"), (298_008, "upper_body"))
@@ -68,8 +68,12 @@ class SynthHuman(SampleSource):
         # What is both in an archive and unpacked from it counts once, and is read unpacked.
         found = found[np.unique(found[:, 0], return_index=True)[1]]
         if split != "all":
-            is_held_out = [_hash_share(int(i)) < VALIDATION_SHARE for i in found[:, 0]]
-            found = found[np.array(is_held_out) == (split == "validation")]
+            found = found[[is_in_split(f"{index:07d}", split) for index in found[:, 0]]]
+            if not len(found):
+                raise ValueError(
+                    f"{root}: no sample falls to {split}, a share of {VALIDATION_SHARE:.0%} for "
+                    "validation by a hash of the index; take the split all"
+                )
         self.indices = found[:, 0]
         self._tree_numbers = found[:, 1].astype(np.int16)
         self._recent: list[int] = []  # archives read from, the last one last
@@ -86,7 +90,7 @@ class SynthHuman(SampleSource):
         foreground = self._name("foreground", position, "exr")
         factors = self._name("factors", position, "json")
         tree = self._tree(position)
-        text = tree.read(factors).decode() if factors in tree else None
+        text = tree.read(factors).decode(errors="replace") if factors in tree else None
         return Row(
             image=picture(tree.read(self._name("rgb", position, "png"))),
             alpha=picture(tree.read(self._name("alpha", position, "png"))),
@@ -96,7 +100,7 @@ class SynthHuman(SampleSource):
             normals=tree.read(self._name("normal", position, "exr")),
             foreground=tree.read(foreground) if foreground in tree else None,
             intrinsics=self._intrinsics(position),
-            category=self._category(position, json.loads(text) if text else {}),
+            category=self._category(position, self._parse(factors, text)),
             id=f"{self.indices[position]:07d}",
             source=self.name,
             factors=text,
@@ -115,7 +119,7 @@ class SynthHuman(SampleSource):
     def factors(self, position: int) -> dict[str, Any]:
         """What the generator sampled; empty for the official data."""
         name, tree = self._name("factors", position, "json"), self._tree(position)
-        return dict(json.loads(tree.read(name))) if name in tree else {}
+        return self._parse(name, tree.read(name).decode(errors="replace") if name in tree else None)
 
     def categories(self) -> Counter[str]:
         """Number of samples by category."""
@@ -130,17 +134,27 @@ class SynthHuman(SampleSource):
     def _tree(self, position: int) -> FileTree:
         """The tree of a sample; of archives, the last few read from stay open."""
         number = int(self._tree_numbers[position])
-        if number in self._recent:
-            self._recent.remove(number)
-        self._recent.append(number)
-        if len(self._recent) > MAX_OPEN_ARCHIVES:
-            closed = self._trees[self._recent.pop(0)]
-            if isinstance(closed, ZipFiles):
-                closed.close()
+        with _LOCK:
+            if number in self._recent:
+                self._recent.remove(number)
+            self._recent.append(number)
+            if len(self._recent) > MAX_OPEN_ARCHIVES:
+                closed = self._trees[self._recent.pop(0)]
+                if isinstance(closed, ZipFiles):
+                    closed.close()
         return self._trees[number]
 
     def _name(self, kind: str, position: int, suffix: str) -> str:
         return f"{kind}_{self.indices[position]:07d}.{suffix}"
+
+    def _parse(self, name: str, text: str | None) -> dict[str, Any]:
+        """Factors, of which there may be none."""
+        if text is None:
+            return {}
+        try:
+            return dict(json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{self.root}: {name}: expected factors by name ({error})") from error
 
     def _intrinsics(self, position: int) -> list[list[float]]:
         name = self._name("cam", position, "txt")
@@ -184,8 +198,3 @@ GENERATED = DatasetInfo(
     licence="yours; the ingredients are CC0",
     how_to_get="`david synthesize`",
 )
-
-
-def _hash_share(index: int) -> float:
-    digest = hashlib.sha256(f"{index:07d}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64

@@ -135,7 +135,7 @@ def test_a_missing_trimap_is_made_from_alpha(tmp_path: Path) -> None:
 def test_without_backgrounds_the_error_says_what_to_do(tmp_path: Path) -> None:
     write_cut_outs(tmp_path)
 
-    with pytest.raises(ValueError, match=r"`backgrounds`, a folder .* --backgrounds FOLDER"):
+    with pytest.raises(ValueError, match=r"`backgrounds`, a folder .* --option backgrounds=FOLDER"):
         PhotoMatte85(tmp_path)
 
 
@@ -207,7 +207,7 @@ def test_the_check_takes_backgrounds(tmp_path: Path) -> None:
         "photomatte85", tmp_path / "set", backgrounds=tmp_path / "backgrounds"
     )
 
-    assert "--backgrounds FOLDER" in without.problems[0]
+    assert "--option backgrounds=FOLDER" in without.problems[0]
     assert with_them.problems == ["expected 85 samples, found 3: some are missing"]
     assert with_them.checked == 3
 
