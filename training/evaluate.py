@@ -17,9 +17,9 @@ import david_hf
 from david_hf import DavidPredictor
 from david_hf.data.sample import HumanSample
 from david_hf.data.sources.synthhuman import SynthHuman
-from david_hf.evaluation.depth import depth_metrics
-from david_hf.evaluation.matting import matting_metrics
-from david_hf.evaluation.normals import normal_metrics
+from david_hf.evaluation.metrics.depth import depth_metrics
+from david_hf.evaluation.metrics.matting import matting_metrics
+from david_hf.evaluation.metrics.normals import normal_metrics
 
 Row = dict[str, float]
 

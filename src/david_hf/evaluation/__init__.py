@@ -1,1 +1,1 @@
-"""Metrics: pure numpy functions, one value per image; averages are the caller's."""
+"""How good a prediction is: `metrics` are pure functions of arrays."""
