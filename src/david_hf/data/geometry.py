@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .augmentations import check_ranges
+from .rows import lengths
 from .sample import Array, HumanSample
 
 Matrix = NDArray[np.float64]
@@ -75,11 +76,13 @@ class GeometricAugmentations:
         )
 
 
+# Above it, bilinear sampling hardly aliases: each pixel still has its part in the result.
+SHRUNK_BELOW = 2 / 3
 Move = Callable[[Array, bool], Array]
 
 
 def shrink(sample: HumanSample, longest: float) -> HumanSample:
-    """Shrink a sample by areas, which does not alias, if its longer side is longer than that.
+    """Shrink a sample by areas, which does not alias, if its longer side is much longer than that.
 
     Args:
         sample: Any size.
@@ -87,7 +90,7 @@ def shrink(sample: HumanSample, longest: float) -> HumanSample:
     """
     height, width = sample.size
     scale = longest / max(height, width)
-    if scale >= 1:
+    if scale > SHRUNK_BELOW:
         return sample
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
 
@@ -120,33 +123,48 @@ def place_in_square(sample: HumanSample, side: int, placement: Placement) -> Hum
         border = cv2.BORDER_REPLICATE if repeat_border else cv2.BORDER_CONSTANT
         return _float32(cv2.warpAffine(maps, matrix, (side, side), borderMode=border))
 
-    moved = _move_maps(sample, move)
-    normals = None if moved.normals is None else _turn(moved.normals, placement)
+    moved = _move_maps(sample, move, _turn(placement))
     camera = None if sample.intrinsics is None else _camera(sample.intrinsics, affine, placement)
-    return replace(moved, normals=normals, intrinsics=camera)
+    return replace(moved, intrinsics=camera)
 
 
-def _move_maps(sample: HumanSample, move: Move) -> HumanSample:
-    """Resample every map; depth and normals do not mix with what is unknown."""
+def _move_maps(sample: HumanSample, move: Move, turn: Matrix | None = None) -> HumanSample:
+    """Resample every map, and turn normals.
+
+    Depth and normals do not mix with what is unknown: there they are zero, and so is their share.
+    Maps are moved four channels at a time, for which OpenCV is several times as fast as for three.
+    """
     known = sample.valid.astype(np.float32)
-    share = move(known, False)
-    valid = share > 0.5
+    picture = move(_merged(sample.image, known if sample.alpha is None else sample.alpha), True)
     alpha = depth = normals = None
     if sample.alpha is not None:
-        alpha = move(sample.alpha, True)
-    if sample.depth_m is not None:
-        depth = _float32(move(sample.depth_m * known, False) * valid / np.maximum(share, 0.5))
+        alpha = picture[..., 3]
     if sample.normals is not None:
-        summed = move(sample.normals * known[..., None], False) * valid[..., None]
-        normals = summed / np.maximum(np.linalg.norm(summed, axis=-1, keepdims=True), 1e-6)
+        moved = move(_merged(sample.normals, known), False)
+        share, summed = moved[..., 3], np.ascontiguousarray(moved[..., :3])
+        if turn is not None:
+            summed = _float32(cv2.transform(summed, turn))
+        length = lengths(summed)
+        scale = _float32((share > 0.5) / np.maximum(length, np.float32(1e-6)))
+        normals = summed * scale[..., None]
+    else:
+        share = move(known, False)
+    if sample.depth_m is not None:
+        scale = _float32((share > 0.5) / np.maximum(share, np.float32(0.5)))
+        depth = move(sample.depth_m, False) * scale
     return replace(
         sample,
-        image=move(sample.image, True),
+        image=picture[..., :3],
         alpha=alpha,
         depth_m=depth,
         normals=normals,
-        valid=valid,
+        valid=share > 0.5,
     )
+
+
+def _merged(maps: Array, fourth: Array) -> Array:
+    """(H, W, 4) of (H, W, 3) and (H, W)."""
+    return _float32(cv2.merge([maps, fourth]))
 
 
 def _rotation(angle: float) -> Matrix:
@@ -170,12 +188,10 @@ def _affine(size: tuple[int, int], side: int, placement: Placement) -> Matrix:
     return np.asarray(to_place @ _rotation(placement.angle) @ scaled @ to_centre)
 
 
-def _turn(normals: Array, placement: Placement) -> Array:
-    """Mirror and turn normals as the picture; they have y up."""
-    cos, sin = np.float32(np.cos(placement.angle)), np.float32(np.sin(placement.angle))
-    x = -normals[..., 0] if placement.mirror else normals[..., 0]
-    y, z = normals[..., 1], normals[..., 2]
-    return np.stack([cos * x + sin * y, cos * y - sin * x, z], -1)
+def _turn(placement: Placement) -> Matrix:
+    """(3, 3): mirrors and turns normals as the picture; they have y up."""
+    mirror = np.diag([-1.0 if placement.mirror else 1.0, 1, 1])
+    return np.asarray(_rotation(-placement.angle) @ mirror)
 
 
 def _camera(intrinsics: Matrix, affine: Matrix, placement: Placement) -> Matrix:

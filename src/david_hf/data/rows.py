@@ -6,6 +6,7 @@ passed on byte for byte.
 
 from typing import TypedDict
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,11 +80,19 @@ def decode_normals(content: bytes) -> tuple[Array, NDArray[np.bool_]]:
         ValueError: If the EXR file is damaged.
     """
     stored = decode_exr(content, NORMAL_CHANNELS)
-    length = np.linalg.norm(stored, axis=-1).astype(np.float32)
-    valid = length > 0.5  # also false for NaN
-    unit = (stored / np.where(valid, length, 1)[..., None]).astype(np.float32)
-    unit[~valid] = 0
-    return unit, valid
+    length = lengths(stored)
+    if not np.isfinite(length).all():
+        stored = np.nan_to_num(stored, nan=0, posinf=0, neginf=0)
+        length = lengths(stored)
+    valid = length > 0.5
+    scale = (valid / np.maximum(length, np.float32(0.5))).astype(np.float32)
+    return stored * scale[..., None], valid
+
+
+def lengths(vectors: Array) -> Array:
+    """Lengths (H, W) of vectors (H, W, 3); many times as fast as numpy's norm."""
+    squares = cv2.transform(cv2.multiply(vectors, vectors), np.ones((1, 3)))
+    return np.asarray(np.sqrt(squares), np.float32)
 
 
 def decode_row(row: Row, where: str = "") -> HumanSample:
@@ -123,7 +132,7 @@ def decode_row(row: Row, where: str = "") -> HumanSample:
     if normals is not None:
         seen = valid if alpha is None else valid & (alpha > 0.5)
         check_normals_frame(normals, seen, where)
-        normals = normals * valid[..., None]
+        normals[~valid & maps_valid[-1]] = 0
     return HumanSample(
         image=image,
         alpha=alpha,
@@ -181,7 +190,8 @@ def check_normals_frame(normals: Array, mask: NDArray[np.bool_], where: str) -> 
     """
     if not mask.any():
         return
-    mean = normals[mask].mean(0)
+    weights = mask.ravel().astype(np.float32)
+    mean = weights @ normals.reshape(-1, 3) / weights.sum()
     # A figure seen from high above may have more Y than Z: only a clear contradiction is refused.
     if mean[2] <= 0 or mean[2] < mean.max() - 0.2:
         raise ValueError(
