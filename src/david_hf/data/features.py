@@ -75,19 +75,12 @@ class DepthMap(_Stored):
         return decode_depth(value)[0]
 
 
-@dataclass
-class NormalMap(_Stored):
-    """Normals: (H, W, 3) float32, unit, X right, Y up, Z to the camera; zero where unknown.
+class _ExrMap(_Stored):
+    """Maps that are stored as the bytes of an EXR file."""
 
-    Args:
-        decode: Whether items come as arrays, or as the EXR file they are stored as.
-    """
-
-    decode: bool = True
-    id: str | None = field(default=None, repr=False)
+    channels: ClassVar[str]
     dtype: ClassVar[str] = "bytes"
     pa_type: ClassVar[Any] = pa.binary()
-    _type: str = field(default="DavidNormalMap", init=False, repr=False)
 
     def __call__(self) -> pa.DataType:
         """Arrow type of the stored values."""
@@ -97,7 +90,21 @@ class NormalMap(_Stored):
         """Take an EXR file as it is, or an array."""
         if isinstance(value, bytes):
             return value
-        return encode_exr(np.asarray(value, np.float32), NORMAL_CHANNELS)
+        return encode_exr(np.asarray(value, np.float32), self.channels)
+
+
+@dataclass
+class NormalMap(_ExrMap):
+    """Normals: (H, W, 3) float32, unit, X right, Y up, Z to the camera; zero where unknown.
+
+    Args:
+        decode: Whether items come as arrays, or as the EXR file they are stored as.
+    """
+
+    channels: ClassVar[str] = NORMAL_CHANNELS
+    decode: bool = True
+    id: str | None = field(default=None, repr=False)
+    _type: str = field(default="DavidNormalMap", init=False, repr=False)
 
     def decode_example(self, value: bytes, token_per_repo_id: object = None) -> Array:
         """Decode an EXR file to unit vectors."""
@@ -105,32 +112,21 @@ class NormalMap(_Stored):
 
 
 @dataclass
-class ForegroundMap(_Stored):
+class ForegroundMap(_ExrMap):
     """Premultiplied linear RGBA of the people, (H, W, 4) float32.
 
     Args:
         decode: Whether items come as arrays, or as the EXR file they are stored as.
     """
 
+    channels: ClassVar[str] = "RGBA"
     decode: bool = True
     id: str | None = field(default=None, repr=False)
-    dtype: ClassVar[str] = "bytes"
-    pa_type: ClassVar[Any] = pa.binary()
     _type: str = field(default="DavidForegroundMap", init=False, repr=False)
-
-    def __call__(self) -> pa.DataType:
-        """Arrow type of the stored values."""
-        return self.pa_type
-
-    def encode_example(self, value: bytes | Array) -> bytes:
-        """Take an EXR file as it is, or an array."""
-        if isinstance(value, bytes):
-            return value
-        return encode_exr(np.asarray(value, np.float32), "RGBA")
 
     def decode_example(self, value: bytes, token_per_repo_id: object = None) -> Array:
         """Decode an EXR file."""
-        return decode_exr(value, "RGBA")
+        return decode_exr(value, self.channels)
 
 
 with warnings.catch_warnings():

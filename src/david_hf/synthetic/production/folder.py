@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,12 @@ def complete_indices(folder: Path, foreground: bool) -> list[int]:
     return sorted(i for i in marked if there.issuperset(sample_names(i, foreground)))
 
 
-def missing_indices(config: GenerateConfig) -> list[int]:
-    """Indices of the configuration that are not complete yet."""
+def missing_indices(config: GenerateConfig, wanted: Sequence[int] | None = None) -> list[int]:
+    """Indices that are not complete yet, of those wanted: by default, the configuration's."""
     there = set(complete_indices(config.output, config.foreground))
-    return [i for i in range(config.start, config.start + config.count) if i not in there]
+    if wanted is None:
+        wanted = range(config.start, config.start + config.count)
+    return [index for index in wanted if index not in there]
 
 
 def partial_folder(folder: Path, index: int) -> Path:

@@ -7,8 +7,9 @@ and machines can share the work by index.
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from david_hf.data.composition import find_photos
 from david_hf.data.contact_sheet import write_contact_sheet
@@ -110,10 +111,36 @@ def generate(
         OSError: If the folder cannot be written.
     """
     recipe = prepare(config)
-    claim(config.output, settings_of(recipe))
+    indices = range(config.start, config.start + config.count)
+    return make_missing(recipe, indices, settings_of(recipe), on_progress)
+
+
+def make_missing(
+    recipe: Recipe,
+    indices: Sequence[int],
+    settings: dict[str, Any],
+    on_progress: Callable[[Report, Outcome | None], None],
+) -> Report:
+    """Make those of some samples that are missing in a folder; then sum it up.
+
+    Args:
+        recipe: How.
+        indices: Samples that are wanted.
+        settings: What decides what they are: the folder must have been made with the same.
+        on_progress: See `generate`.
+
+    Returns:
+        How it went; Ctrl-C ends a run early, not with an exception.
+
+    Raises:
+        GenerateError: If the folder was made with other settings, or a worker cannot go on.
+        OSError: If the folder cannot be written.
+    """
+    config = recipe.config
+    claim(config.output, settings)
     remove_partial(config)
-    missing = missing_indices(config)
-    report = Report(missing=len(missing), is_first=len(missing) == config.count)
+    missing = missing_indices(config, indices)
+    report = Report(missing=len(missing), is_first=len(missing) == len(indices))
     on_progress(report, None)
     if not missing:
         if not all((config.output / name).is_file() for name in (INDEX_NAME, SHEET_NAME)):

@@ -1,7 +1,5 @@
 """Render scans of people with labels, as SynthHuman files."""
 
-import contextlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +12,10 @@ from david_hf.synthetic.production.config import (
     num_cores,
 )
 from david_hf.synthetic.production.folder import (
-    claim,
-    complete_indices,
-    remove_partial,
     settings_of,
     versions,
 )
-from david_hf.synthetic.production.generate import Report, sum_up
-from david_hf.synthetic.production.processes import make_locally
+from david_hf.synthetic.production.generate import Report, make_missing
 from david_hf.synthetic.production.worker import Outcome
 from david_hf.synthetic.rendering.blender import BlenderProcess, find_blender
 
@@ -106,32 +100,8 @@ def render_scans(
     require_packages("trimesh")
     indices = config.indices()
     recipe = _prepare(config, indices)
-    run = recipe.config
-    settings = settings_of(recipe)
-    claim(run.output, settings | {"factors": {"scans": RECIPE_VERSION}})
-    remove_partial(run)
-    there = set(complete_indices(run.output, run.foreground))
-    missing = [index for index in indices if index not in there]
-    report = Report(missing=len(missing), is_first=len(missing) == len(indices))
-    on_progress(report, None)
-    begun = time.monotonic()
-
-    def note(outcome: Outcome) -> None:
-        report.seconds = time.monotonic() - begun
-        report.add(outcome)
-        on_progress(report, outcome)
-
-    try:
-        if missing:
-            make_locally(recipe, missing, note)
-    except KeyboardInterrupt:
-        report.interrupted = True
-    except BaseException:
-        with contextlib.suppress(Exception):  # what ended the run matters more
-            sum_up(run)
-        raise
-    sum_up(run)
-    return report
+    settings = settings_of(recipe) | {"factors": {"scans": RECIPE_VERSION}}
+    return make_missing(recipe, indices, settings, on_progress)
 
 
 def _prepare(config: ScanConfig, indices: list[int]) -> Recipe:
