@@ -6,11 +6,11 @@ Writes a contact sheet of composed, augmented samples: picture, alpha, depth, no
 import sys
 from pathlib import Path
 
-import numpy as np
 from config import TrainConfig, parse_config
 
 from david_hf.data.composed import ComposedHumans
 from david_hf.data.contact_sheet import write_contact_sheet
+from david_hf.data.randomness import Purpose, generator
 
 COUNT = 18
 
@@ -28,7 +28,7 @@ def write_sheet(path: Path, config: TrainConfig) -> None:
     people = ComposedHumans(config.data, config.backgrounds, side=side, seed=config.seed)
     transform = config.transform(side)
     samples = [
-        transform.augment(people.draw(number), np.random.default_rng([config.seed, number]))
+        transform.augment(people.draw(number), generator(Purpose.AUGMENTATION, config.seed, number))
         for number in range(COUNT)
     ]
     write_contact_sheet(samples, path)

@@ -225,14 +225,15 @@ def _options(given: list[str] | None) -> dict[str, Any]:
 
 
 def _augmented(source: "SampleSource", side: int, count: int, seed: int) -> "list[HumanSample]":
-    import numpy as np
-
     from david_hf.data.augmentations import PhotometricAugmentations
     from david_hf.data.geometry import GeometricAugmentations
+    from david_hf.data.randomness import Purpose, generator
     from david_hf.data.transforms import TrainingTransform
 
     transform = TrainingTransform(side, GeometricAugmentations(), PhotometricAugmentations())
     return [
-        transform.augment(source[number % len(source)], np.random.default_rng([seed, number]))
+        transform.augment(
+            source[number % len(source)], generator(Purpose.AUGMENTATION, seed, number)
+        )
         for number in range(count)
     ]
