@@ -3,12 +3,66 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["silence_libraries", "split_words", "watched_downloads"]
+__all__ = [
+    "errors_in_one_line",
+    "parse_options",
+    "silence_libraries",
+    "split_words",
+    "watched_downloads",
+]
+
+INTERRUPTED = 130  # what a shell reports after Ctrl-C
+
+
+@contextmanager
+def errors_in_one_line(extra: str) -> Iterator[None]:
+    """Say in one line what users can mend, with exit code 1; also a decorator of commands.
+
+    Args:
+        extra: Of this package, which brings what may not be installed.
+    """
+    try:
+        yield
+    except (typer.Exit, typer.Abort):  # which are RuntimeErrors
+        raise
+    except ModuleNotFoundError as error:
+        message = f"{error.name} is not installed: pip install 'david-hf[{extra}]'"
+    except (ValueError, OSError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+    except KeyboardInterrupt:
+        typer.echo("david: stopped; run again to go on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    else:
+        return
+    typer.echo(f"david: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def parse_options(given: list[str] | None) -> dict[str, Any]:
+    """Read each "KEY=VALUE"; values are YAML, so that numbers are numbers.
+
+    Raises:
+        ValueError: If one is something else.
+    """
+    import yaml
+
+    options = {}
+    for item in given or []:
+        key, sign, value = item.partition("=")
+        if not sign or not key.isidentifier():
+            raise ValueError(f"expected --option KEY=VALUE, got {item!r}")
+        try:
+            options[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--option {item}: {' '.join(str(error).split())}") from error
+    return options
 
 
 def split_words(words: str | None) -> list[str] | None:

@@ -1,23 +1,19 @@
 """`david data`: data sets of people, from download to shards."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from enum import Enum
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 
+from .common import errors_in_one_line, parse_options
 from .data_download import download
 from .data_render import render
 
 if TYPE_CHECKING:
     from david_hf.data.sample import HumanSample
     from david_hf.data.sources.base import SampleSource
-
-INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
 data_app = typer.Typer(
     name="data",
@@ -27,8 +23,6 @@ data_app = typer.Typer(
 )
 data_app.command()(download)
 data_app.command()(render)
-
-P = ParamSpec("P")
 
 NAME = Annotated[str, typer.Argument(metavar="NAME", help="One that `david data list` names.")]
 ROOT = Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the data set.")]
@@ -44,26 +38,6 @@ OPTIONS = Annotated[
 ]
 
 
-def _errors_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
-    @wraps(command)
-    def run(*args: P.args, **options: P.kwargs) -> None:
-        try:
-            command(*args, **options)
-        except ModuleNotFoundError as error:
-            message = f"{error.name} is not installed: pip install 'david-hf[data]'"
-        except (ValueError, OSError, yaml.YAMLError, BrokenProcessPool) as error:
-            message = " ".join(str(error).split())
-        except KeyboardInterrupt:
-            typer.echo("david: stopped; run again to go on", err=True)
-            raise typer.Exit(INTERRUPTED) from None
-        else:
-            return
-        typer.echo(f"david: {message}", err=True)
-        raise typer.Exit(1)
-
-    return run
-
-
 class ShardFormat(Enum):
     """Formats of shards."""
 
@@ -72,7 +46,7 @@ class ShardFormat(Enum):
 
 
 @data_app.command("list")
-@_errors_in_one_line
+@errors_in_one_line("data")
 def list_datasets(
     markdown: Annotated[bool, typer.Option("--markdown", help="As a table for a page.")] = False,
 ) -> None:
@@ -100,7 +74,7 @@ def list_datasets(
 
 
 @data_app.command()
-@_errors_in_one_line
+@errors_in_one_line("data")
 def check(
     name: NAME,
     root: ROOT,
@@ -129,7 +103,7 @@ def check(
                 bars[part] = progress.add_task(part, total=total)
             progress.update(bars[part], completed=done)
 
-        options = _options(option)
+        options = parse_options(option)
         reports = check_dataset(name, root, split, limit, show, **options)
     for report in reports:
         typer.echo("\n".join(report.lines()))
@@ -139,7 +113,7 @@ def check(
 
 
 @data_app.command()
-@_errors_in_one_line
+@errors_in_one_line("data")
 def show(
     name: NAME,
     root: ROOT,
@@ -159,7 +133,7 @@ def show(
     from david_hf.data.contact_sheet import write_contact_sheet
     from david_hf.data.sources.registry import open_source
 
-    options = _options(option)
+    options = parse_options(option)
     source = open_source(name, root, split, **options)
     samples: Sequence[HumanSample] = source
     if augmented is not None:
@@ -169,7 +143,7 @@ def show(
 
 
 @data_app.command()
-@_errors_in_one_line
+@errors_in_one_line("data")
 def shard(
     name: NAME,
     root: ROOT,
@@ -196,7 +170,7 @@ def shard(
     from david_hf.data.shards import write_shards
     from david_hf.data.sources.registry import open_source
 
-    options = _options(option)
+    options = parse_options(option)
     source = open_source(name, root, split, **options)
     with Progress(transient=True) as progress:
         bar = progress.add_task(source.split, total=len(source))
@@ -211,17 +185,6 @@ def shard(
         )
     files = "1 file" if manifest.num_shards == 1 else f"{manifest.num_shards:,} files"
     typer.echo(f"{manifest.samples:,} samples of {name}, {source.split}: {files} in {output}")
-
-
-def _options(given: list[str] | None) -> dict[str, Any]:
-    """Options of a source; values are YAML, so that numbers are numbers."""
-    options = {}
-    for item in given or []:
-        key, sign, value = item.partition("=")
-        if not sign or not key.isidentifier():
-            raise ValueError(f"expected --option KEY=VALUE, got {item!r}")
-        options[key] = yaml.safe_load(value)
-    return options
 
 
 def _augmented(source: "SampleSource", side: int, count: int, seed: int) -> "list[HumanSample]":

@@ -13,6 +13,7 @@ from .convert import convert
 from .data import data_app
 from .demo import demo
 from .download_official import download_official
+from .evaluate import evaluate
 from .export import export
 from .predict import predict
 from .publish import publish
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (predict, demo, publish, synthesize, convert, export, download_official):
+for command in (predict, demo, publish, synthesize, evaluate, convert, export, download_official):
     app.command()(command)
 app.add_typer(data_app)
 

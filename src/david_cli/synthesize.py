@@ -93,6 +93,14 @@ def synthesize(
             rich_help_panel=ASSETS,
         ),
     ] = None,
+    hdri_only: Annotated[
+        bool,
+        typer.Option(
+            "--hdri-only",
+            help="Draw from the panoramas of --hdri alone.",
+            rich_help_panel=ASSETS,
+        ),
+    ] = False,
     makehuman: Annotated[
         Path | None,
         typer.Option(
@@ -205,6 +213,7 @@ def synthesize(
             render_limit_s=render_limit,
             blender=blender,
             hdri_dir=hdri,
+            blender_hdri=not hdri_only,
             makehuman_dir=makehuman or makehuman_alias,
             backgrounds_dir=backgrounds,
             anny_cache_dir=anny_cache,

@@ -88,6 +88,20 @@ def colorize_normals(normals: np.ndarray, alpha: np.ndarray | None = None) -> np
     return picture
 
 
+def colorize_error(error: np.ndarray, largest: float) -> np.ndarray:
+    """Paint errors, none = dark, `largest` and more = bright.
+
+    Args:
+        error: 0 or more, shape (H, W).
+        largest: Above 0.
+
+    Returns:
+        Picture, uint8, shape (H, W, 3).
+    """
+    levels = (error * (255.0 / largest)).clip(0.0, 255.0).astype(np.uint8)
+    return depth_lookup_table()[levels]
+
+
 def alpha_to_grey(alpha: np.ndarray) -> np.ndarray:
     """Turn a foreground in [0, 1] into grey of any shape, uint8, white = foreground."""
     return (alpha.clip(0.0, 1.0) * 255.0).round().astype(np.uint8)

@@ -88,10 +88,18 @@ def shrink(sample: HumanSample, longest: float) -> HumanSample:
         sample: Any size.
         longest: Pixels.
     """
+    scale = longest / max(sample.size)
+    return sample if scale > SHRUNK_BELOW else scale_down(sample, scale)
+
+
+def scale_down(sample: HumanSample, scale: float) -> HumanSample:
+    """Scale picture, labels and camera by areas.
+
+    Args:
+        sample: Any size.
+        scale: Above 0, at most 1.
+    """
     height, width = sample.size
-    scale = longest / max(height, width)
-    if scale > SHRUNK_BELOW:
-        return sample
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
 
     def move(maps: Array, repeat_border: bool) -> Array:

@@ -40,7 +40,7 @@ def test_options_become_the_configuration(
     words = "--count 9 --start 5 --seed 3 --size 64 48 --samples-per-pixel 2 --strands 500"
     more = "--texture-size 32 --workers 3 --no-foreground --lens-labels keep --ray auto"
 
-    result = run(tmp_path, *words.split(), *more.split(), "--makehuman", "data", "--hdri", "sky")
+    result = run(tmp_path, *words.split(), *more.split(), "--makehuman", "data", "--hdri", "sky", "--hdri-only")
 
     assert result.exit_code == 0, result.output
     assert asked[0] == [
@@ -56,6 +56,7 @@ def test_options_become_the_configuration(
             texture_size=32,
             workers=3,
             hdri_dir=Path("sky"),
+            blender_hdri=False,
             makehuman_dir=Path("data"),
             foreground=False,
             lens_labels=True,

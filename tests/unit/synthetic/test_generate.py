@@ -402,3 +402,19 @@ def test_the_settings_of_a_folder_are_written_down(
     assert settings["lights"] == ["sky.exr"]
     assert settings["assets"]["hdri"]["files"] == 1
     assert "workers" not in settings
+
+
+def test_blenders_panoramas_can_be_left_out(tmp_path: Path) -> None:
+    own, blenders = tmp_path / "own", tmp_path / "blenders"
+    for folder, names in ((own, ("venice", "night")), (blenders, ("night", "city"))):
+        folder.mkdir()
+        for name in names:
+            (folder / f"{name}.exr").touch()
+    config = GenerateConfig(tmp_path, 1, hdri_dir=own)
+
+    assert list(config.panoramas(blenders)) == ["city.exr", "night.exr", "venice.exr"]
+    assert config.panoramas(blenders)["night.exr"] == own / "night.exr"
+    assert list(replace(config, blender_hdri=False).panoramas(blenders)) == [
+        "night.exr",
+        "venice.exr",
+    ]

@@ -48,6 +48,10 @@ class SampleSource(Sequence[HumanSample], ABC):
             ValueError: If a file is missing.
         """
 
+    def sequence(self, position: int) -> str:
+        """Name of the recording that a sample is a frame of; its own number where there is none."""
+        return str(position)
+
     @overload
     def __getitem__(self, position: int) -> HumanSample: ...
     @overload

@@ -131,6 +131,11 @@ class Goliath(RenderedSource):
     def __len__(self) -> int:
         return len(self._samples)
 
+    def sequence(self, position: int) -> str:
+        """Subject and camera of a sample."""
+        _, subject, _, camera = self._samples[position]
+        return f"{subject}/{camera:06d}"
+
     def view(self, position: int) -> View:
         """Read what one sample is made of.
 

@@ -69,6 +69,10 @@ class Hi4D(RenderedSource):
     def __len__(self) -> int:
         return len(self._frames)
 
+    def sequence(self, position: int) -> str:
+        """Name of the action that a sample is a frame of."""
+        return self._frames[position][0].relative_to(self.root).as_posix()
+
     def view(self, position: int) -> View:
         """Read what one sample is made of.
 

@@ -81,9 +81,9 @@ def check_all_known(paths: dict[str, Path], known: dict[str, Path], counterpart:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let errors about the content of a file begin with its path."""
+def naming(where: object) -> Iterator[None]:
+    """Let errors about the content of a file, or of a sample, begin with its name."""
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{where}: {error}") from error

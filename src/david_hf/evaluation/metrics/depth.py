@@ -110,12 +110,8 @@ def align_group(
     Raises:
         ValueError: As for `align`.
     """
-    fit = _FITS.get((method, estimator))
-    if fit is None or space not in ("depth", "disparity"):
-        raise ValueError(
-            "expected a method, a space and an estimator that go together, got "
-            f"{method!r}, {space!r} and {estimator!r}; see the docstring of align"
-        )
+    check_alignment(method, space, estimator)
+    fit = _FITS[method, estimator]
     values, wanted = _pixels(group, minimum=2 if method == "scale_shift" else 1)
     if space == "depth":
         return [_apply(fit(values, wanted), prediction) for prediction, _, _ in group]
@@ -128,6 +124,20 @@ def align_group(
     return [
         1 / np.maximum(_apply(found, prediction), 1 / max_depth_m) for prediction, _, _ in group
     ]
+
+
+def check_alignment(method: str, space: str, estimator: str) -> None:
+    """Refuse a method, a space and an estimator that `align` does not know together.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if (method, estimator) not in _FITS or space not in ("depth", "disparity"):
+        known = ", ".join(f"{name} with {estimate}" for name, estimate in _FITS)
+        raise ValueError(
+            "expected a method and an estimator that go together, and the space depth or "
+            f"disparity, got {method!r} with {estimator!r} in {space!r}; known are {known}"
+        )
 
 
 def _pixels(

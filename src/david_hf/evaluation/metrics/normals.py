@@ -1,6 +1,9 @@
 """Angular error of surface normals in degrees, and the frames normals come in (DAViD, table 2)."""
 
-from typing import Literal
+import base64
+import zlib
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +13,6 @@ from .checks import FloatArray, Mask, require_booleans, require_finite, require_
 Convention = Literal["opengl", "opencv", "blender_world"]
 
 THRESHOLDS_DEG = (5, 7.5, 11.25, 22.5, 30)
-
-# Bins per degree in which a pool counts errors, to find their median without keeping them.
-_BINS_PER_DEG = 100_000
 
 # Signs that bring X, Y, Z of a camera's frame to X right, Y up, Z towards the camera.
 _SIGNS = {"opengl": (1, 1, 1), "opencv": (1, -1, -1)}
@@ -81,19 +81,23 @@ class NormalPool:
     """Errors of the pixels of all images taken together, each pixel counting the same (DSINE).
 
     Large persons weigh more than small ones; a mean over images (DAViD, Sapiens) weighs them alike.
-    Mean, RMSE and shares are exact. The median is read off counts of errors in steps of 1e-5
-    degrees, and is within one step: 150 MB, however many images there are.
+    Mean, RMSE and shares are exact. The median is read off counts of errors in steps of a fraction
+    of a degree, and is within one step.
+
+    Args:
+        bins_per_deg: Steps per degree. The default takes 150 MB, however many images there are.
     """
 
-    def __init__(self) -> None:
-        self._counts = np.zeros(180 * _BINS_PER_DEG + 1, np.int64)
+    def __init__(self, bins_per_deg: int = 100_000) -> None:
+        self._bins_per_deg = bins_per_deg
+        self._counts = np.zeros(180 * bins_per_deg + 1, np.int64)
         self._sums = np.zeros(2 + len(THRESHOLDS_DEG))
         self._num_pixels = 0
 
     def add(self, prediction: FloatArray, target: FloatArray, mask: Mask) -> None:
         """Take in one image; arguments and errors as of `normal_metrics`."""
         error = _masked_error(prediction, target, mask)
-        bins, counts = np.unique((error * _BINS_PER_DEG).astype(np.int64), return_counts=True)
+        bins, counts = np.unique((error * self._bins_per_deg).astype(np.int64), return_counts=True)
         self._counts[bins] += counts
         self._sums += [
             error.sum(),
@@ -101,6 +105,28 @@ class NormalPool:
             *((error < limit).sum() for limit in THRESHOLDS_DEG),
         ]
         self._num_pixels += len(error)
+
+    def state(self) -> dict[str, Any]:
+        """All that is known so far, as JSON."""
+        counts = zlib.compress(self._counts.astype("<i8").tobytes())
+        return {
+            "counts": base64.b64encode(counts).decode(),
+            "sums": self._sums.tolist(),
+            "num_pixels": self._num_pixels,
+        }
+
+    def merge(self, state: Mapping[str, Any]) -> None:
+        """Take in the `state` of a pool with as many bins.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        counts = np.frombuffer(zlib.decompress(base64.b64decode(state["counts"])), "<i8")
+        if counts.shape != self._counts.shape:
+            raise ValueError(f"expected {len(self._counts)} counts of errors, got {len(counts)}")
+        self._counts += counts
+        self._sums += state["sums"]
+        self._num_pixels += state["num_pixels"]
 
     def metrics(self) -> dict[str, float]:
         """Metrics of all pixels so far, named as those of `normal_metrics`.
@@ -126,7 +152,7 @@ class NormalPool:
         # The errors of one bin are taken to be spread evenly over it.
         before = reached[bins] - self._counts[bins]
         inside = (np.array(middle) - before + 0.5) / self._counts[bins]
-        return float((bins + inside).mean() / _BINS_PER_DEG)
+        return float((bins + inside).mean() / self._bins_per_deg)
 
 
 def convert_normals(

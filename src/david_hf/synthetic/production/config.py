@@ -30,7 +30,8 @@ class GenerateConfig:
         workers: Worker processes, each with a Blender of its own, or None for one per core.
         render_limit_s: Seconds that one render may take.
         blender: A Blender binary, or a Python that can import bpy; None searches for one.
-        hdri_dir: Folder of panoramas (.exr), used besides Blender's own, or None.
+        hdri_dir: Folder of panoramas (.exr), or None.
+        blender_hdri: Whether Blender's own panoramas are used as well.
         makehuman_dir: MakeHuman data folder, or None for procedural assets only.
         backgrounds_dir: Folder of photos without people, or None.
         anny_cache_dir: Where anny keeps its blend shapes.
@@ -54,6 +55,7 @@ class GenerateConfig:
     render_limit_s: float = 600.0
     blender: str | None = None
     hdri_dir: Path | None = None
+    blender_hdri: bool = True
     makehuman_dir: Path | None = None
     backgrounds_dir: Path | None = None
     anny_cache_dir: Path | None = None
@@ -78,6 +80,17 @@ class GenerateConfig:
                 raise ValueError(f"{folder}: no such folder")
         if self.factors is not None and not self.factors.is_file():
             raise ValueError(f"{self.factors}: no such file")
+
+    def panoramas(self, blenders: Path | None) -> dict[str, Path]:
+        """Panoramas to draw from, by name.
+
+        Args:
+            blenders: Folder of those that come with Blender, or None.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        return find_panoramas(self.hdri_dir, blenders if self.blender_hdri else None)
 
     def num_workers(self, missing: int) -> int:
         """Worker processes for so many missing samples."""

@@ -17,7 +17,7 @@ from david_hf.data.sources.synthhuman import SynthHuman
 from david_hf.synthetic.factors import load_distributions
 from david_hf.synthetic.rendering.blender import BlenderProcess, find_blender
 
-from .config import GenerateConfig, GenerateError, Recipe, find_panoramas, num_cores
+from .config import GenerateConfig, GenerateError, Recipe, num_cores
 from .folder import claim, complete_indices, missing_indices, remove_partial, settings_of, versions
 from .index import INDEX_NAME, write_index
 from .on_ray import make_on_ray
@@ -83,7 +83,7 @@ def prepare(config: GenerateConfig) -> Recipe:
     if config.backgrounds_dir is not None:
         find_photos(config.backgrounds_dir)
     with BlenderProcess(find_blender(config.blender)) as blender:
-        lights = tuple(find_panoramas(config.hdri_dir, blender.panoramas))
+        lights = tuple(config.panoramas(blender.panoramas))
         found = versions(blender.version)
     threads = 1
     if config.workers is not None and config.ray_address is None:

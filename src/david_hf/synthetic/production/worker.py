@@ -21,7 +21,7 @@ from david_hf.synthetic.rendering.labels import Render, read_render
 from david_hf.synthetic.rendering.sample_files import Sample, develop_sample, write_sample
 from david_hf.synthetic.scene import Scene
 
-from .config import DEFAULT_SAMPLER, GenerateConfig, GenerateError, Recipe, find_panoramas
+from .config import DEFAULT_SAMPLER, GenerateConfig, GenerateError, Recipe
 from .folder import is_complete, partial_folder, publish, sample_names
 from .quality import check
 
@@ -68,7 +68,7 @@ class SampleMaker:
             find_blender(recipe.config.blender), recipe.config.render_limit_s, recipe.threads
         )
         try:
-            self._panoramas = find_panoramas(recipe.config.hdri_dir, self._blender.panoramas)
+            self._panoramas = recipe.config.panoramas(self._blender.panoramas)
             self._check_machine()
             backgrounds = recipe.config.backgrounds_dir
             self._photos = find_photos(backgrounds) if backgrounds else []

@@ -1,0 +1,153 @@
+"""From maps and labels to metrics: what is compared where, and what shares an alignment."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from david_hf.data.sample import HumanSample
+
+from .benchmarks.registry import Benchmark
+from .metrics.boundary import boundary_f1
+from .metrics.depth import Space, align_group, depth_metrics
+from .metrics.matting import matting_metrics
+from .metrics.normals import NormalPool, check_convention, normal_metrics
+from .predictors.base import Map, Maps
+from .results import ImageResult, Metrics
+from .samples import TestSample
+
+# Steps per degree in which errors of normals are counted for the median over all pixels.
+POOL_BINS_PER_DEG = 100
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on one image, and what metrics over the pixels of all need of it.
+
+    Attributes:
+        image: For metrics.json.
+        normal_pool: State of a `NormalPool` of this image alone, or None.
+    """
+
+    image: ImageResult
+    normal_pool: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Depth:
+    """Depth of one image, flat, of the pixels inside its mask."""
+
+    prediction: Map
+    target: Map
+    mask: NDArray[np.bool_]
+
+
+class AlignmentGroup:
+    """Measures images that share one alignment of depth: mostly a single one.
+
+    Args:
+        benchmark: What is measured, and how.
+        depth_space: What the model's depth is affine to.
+    """
+
+    def __init__(self, benchmark: Benchmark, depth_space: Space) -> None:
+        self._benchmark = benchmark
+        self._space = benchmark.depth.space or depth_space
+        self._measured: list[Measured] = []
+        self._depths: dict[int, _Depth] = {}
+
+    def add(self, test: TestSample, maps: Maps) -> None:
+        """Measure what needs no other image; keep depth of the pixels inside the mask.
+
+        Raises:
+            ValueError: If maps or labels are unfit.
+        """
+        sample, notes = test.sample, list(test.notes)
+        metrics: dict[str, Metrics] = {}
+        mask, pool = sample.foreground, None
+        if not mask.any() and {"depth", "normals"} & set(self._benchmark.tasks):
+            notes.append("nobody inside the mask: depth and normals not measured")
+        else:
+            self._keep_depth(sample, maps, mask)
+            pool = self._add_normals(sample, maps, mask, metrics, notes)
+        if self._has("alpha", sample.alpha, maps.alpha):
+            assert maps.alpha is not None and sample.alpha is not None
+            metrics["alpha"] = matting_metrics(maps.alpha, sample.alpha, test.trimap)
+        image = ImageResult(
+            id=sample.identifier,
+            category=sample.category,
+            sha256=test.sha256,
+            num_pixels=int(mask.sum()),
+            metrics=metrics,
+            groups=test.groups,
+            notes=tuple(notes),
+        )
+        self._measured.append(Measured(image, pool))
+
+    def finish(self) -> list[Measured]:
+        """Align depth and return what was measured of each image, in the order they were added.
+
+        Raises:
+            ValueError: If depth cannot be aligned.
+        """
+        for number, metrics in self._measure_depths():
+            measured = self._measured[number]
+            image = replace(measured.image, metrics={"depth": metrics, **measured.image.metrics})
+            self._measured[number] = replace(measured, image=image)
+        return self._measured
+
+    def _has(self, task: str, label: object, prediction: object) -> bool:
+        return task in self._benchmark.tasks and label is not None and prediction is not None
+
+    def _keep_depth(self, sample: HumanSample, maps: Maps, mask: NDArray[np.bool_]) -> None:
+        if self._has("depth", sample.depth_m, maps.depth):
+            assert maps.depth is not None and sample.depth_m is not None
+            kept = _Depth(maps.depth[mask], sample.depth_m[mask], mask)
+            self._depths[len(self._measured)] = kept
+
+    def _add_normals(
+        self,
+        sample: HumanSample,
+        maps: Maps,
+        mask: NDArray[np.bool_],
+        metrics: dict[str, Metrics],
+        notes: list[str],
+    ) -> dict[str, Any] | None:
+        """Measure normals and return the state of their pool."""
+        if not self._has("normals", sample.normals, maps.normals):
+            return None
+        assert maps.normals is not None and sample.normals is not None
+        check_convention(sample.normals, mask, f"ground truth of {sample.identifier}")
+        metrics["normals"] = normal_metrics(maps.normals, sample.normals, mask)
+        if maps.normals[mask][:, 2].mean(dtype=np.float64) < 0:
+            notes.append("predicted normals look away from the camera: another convention?")
+        pool = NormalPool(POOL_BINS_PER_DEG)
+        pool.add(maps.normals, sample.normals, mask)
+        return pool.state()
+
+    def _measure_depths(self) -> Iterator[tuple[int, Metrics]]:
+        """Number and metrics of each image with depth."""
+        if not self._depths:
+            return
+        protocol = self._benchmark.depth
+        rows = [
+            (depth.prediction[None], depth.target[None], np.ones((1, len(depth.target)), np.bool_))
+            for depth in self._depths.values()
+        ]
+        aligned = align_group(
+            rows, protocol.method, self._space, protocol.estimator, protocol.max_depth_m
+        )
+        for (number, depth), found in zip(self._depths.items(), aligned, strict=True):
+            yield number, _depth_metrics(depth, found)
+
+
+def _depth_metrics(depth: _Depth, aligned: NDArray[np.float64]) -> Metrics:
+    """Metrics of aligned depth (1, N)."""
+    inside = np.ones(aligned.shape, np.bool_)
+    metrics = depth_metrics(aligned, depth.target[None], inside, method="none")
+    # Edges need neighbours, and so the maps; outside of the mask any depth will do.
+    ours, true = np.ones(depth.mask.shape), np.ones(depth.mask.shape)
+    ours[depth.mask], true[depth.mask] = aligned[0], depth.target
+    return {**metrics, "boundary_f1": boundary_f1(ours, true, depth.mask)}

@@ -1,0 +1,307 @@
+"""One model on one benchmark, by any number of processes, from wherever a killed run stopped."""
+
+import json
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from torch.utils.data import DataLoader, Subset
+
+from david_hf.data.sources.base import SampleSource
+from david_hf.data.sources.listing import naming
+
+from .benchmarks.registry import Benchmark
+from .examples import write_examples
+from .journal import Journal, count_results, read_journals
+from .measure import POOL_BINS_PER_DEG, AlignmentGroup, Measured
+from .metrics.normals import NormalPool
+from .predictors.base import Maps, Predictor
+from .results import EvaluationResult, Example, Metrics
+from .samples import TestSample, TestSamples
+
+PARTS = "parts"
+SETTINGS = "settings.json"
+PACKAGES = (
+    "david-hf", "torch", "transformers", "numpy", "scipy", "opencv-python-headless", "pillow"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is done; none of this changes what a number means.
+
+    Attributes:
+        batch_size: Photos that are predicted together.
+        num_workers: Loader processes of each process; 0 loads between the predictions.
+        limit: Most images, spread evenly over the data set; None for all.
+        data_options: What the data set takes besides.
+        groups: Groups by identifier of the image, by which results may be sliced.
+        examples: Whether to make pictures of the best, the median and the worst image.
+    """
+
+    batch_size: int = 1
+    num_workers: int = 1
+    limit: int | None = None
+    data_options: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    examples: bool = True
+
+
+def evaluate(
+    benchmark: Benchmark,
+    root: Path,
+    predictor: Predictor,
+    output: Path,
+    options: RunOptions | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> EvaluationResult | None:
+    """Measure a model on a benchmark and write metrics.json.
+
+    Started under `accelerate launch`, the processes share the work. Every image is on disk as soon
+    as it is measured: a run that was killed goes on where it stopped, with any number of processes.
+
+    Args:
+        benchmark: What to measure, and how.
+        root: Folder of the data set.
+        predictor: The model, on the device of this process.
+        output: Folder of the results, made if needed.
+        options: How to go about it.
+        on_progress: Called in the main process with the number of images that are done, and of all.
+
+    Returns:
+        The result, in the main process; None in the others.
+
+    Raises:
+        ValueError: If there is no such data set, if a sample is damaged, if model and benchmark
+            have no task in common, or if `output` holds the results of something else.
+        OSError: If the results cannot be written.
+    """
+    options = options or RunOptions()
+    source = benchmark.open(root, options.data_options)
+    shared = [task for task in benchmark.tasks if task in predictor.tasks]
+    if not shared:
+        raise ValueError(
+            f"expected a model that predicts {' or '.join(benchmark.tasks)}, which "
+            f"{benchmark.name} measures; {predictor.name} predicts {', '.join(predictor.tasks)}"
+        )
+    settings = run_settings(benchmark, source, predictor, options)
+    positions = choose_positions(len(source), options.limit)
+    state = process_state()
+    if state.is_main_process:
+        claim(output, settings)
+    state.wait_for_everyone()
+    done = read_journals(output / PARTS)
+    state.wait_for_everyone()  # nobody writes before all have read
+    run = _Run(benchmark, predictor, TestSamples(source, benchmark, options.groups), options)
+    units = [
+        unit
+        for unit in _units(source, positions, benchmark.depth.group)
+        if not done.keys() >= set(unit)
+    ]
+    mine = units[state.process_index :: state.num_processes]
+    with Journal(output / PARTS, state.process_index) as journal:
+        for position, measured in run.measure(mine):
+            journal.add(position, measured)
+            if state.is_main_process:
+                on_progress(min(count_results(output / PARTS), len(positions)), len(positions))
+    state.wait_for_everyone()
+    if not state.is_main_process:
+        return None
+    return _finish(run, output, settings, positions)
+
+
+def process_state(device: str | None = None) -> PartialState:
+    """This process among those that were started together, and its device.
+
+    Args:
+        device: Where to run; None takes an accelerator if there is one.
+    """
+    is_cpu = device == "cpu" or not torch.accelerator.is_available()
+    return PartialState(cpu=is_cpu)  # it would not find its fellows on a CPU unless told
+
+
+def claim(output: Path, settings: dict[str, Any]) -> None:
+    """Make the folder of a run, or make sure that it holds the results of the same run.
+
+    Raises:
+        ValueError: If it was made with other settings.
+        OSError: If it cannot be made.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / SETTINGS
+    if path.is_file():
+        before = json.loads(path.read_text("utf-8"))
+        if before != settings:
+            changed = ", ".join(_differences(before, settings))
+            raise ValueError(
+                f"{output} holds an evaluation with other settings ({changed}); take another "
+                "folder, or the same settings"
+            )
+        return
+    if any(output.iterdir()):
+        raise ValueError(f"{output}: expected a folder for the results, got one with other files")
+    partial = path.with_name(f".{SETTINGS}.partial")
+    partial.write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
+    partial.replace(path)
+
+
+def run_settings(
+    benchmark: Benchmark, source: SampleSource, predictor: Predictor, options: RunOptions
+) -> dict[str, Any]:
+    """All that decides the numbers, as JSON."""
+    data: dict[str, Any] = {
+        "num_samples": len(source),
+        "options": {key: str(value) for key, value in sorted(options.data_options.items())},
+    }
+    if hasattr(source, "backgrounds_sha256"):
+        data["backgrounds_sha256"] = source.backgrounds_sha256
+    settings = {
+        "benchmark": benchmark.settings(),
+        "data": data,
+        "model": {
+            "name": predictor.name,
+            "tasks": predictor.tasks,
+            **predictor.describe(),
+            "depth_space": predictor.depth_space,
+        },
+        # Sums depend on both in their last digits.
+        "batch_size": options.batch_size,
+        "threads": torch.get_num_threads(),
+        # Of images that share an alignment, each decides about the others.
+        "limit": None if benchmark.depth.group == "image" else options.limit,
+        "versions": {"python": platform.python_version(), **_versions()},
+    }
+    return dict(json.loads(json.dumps(settings)))
+
+
+def choose_positions(number: int, limit: int | None) -> list[int]:
+    """Positions of the images to measure: all, or so many, spread evenly."""
+    if limit is None or limit >= number:
+        return list(range(number))
+    return np.linspace(0, number - 1, limit).round().astype(int).tolist()
+
+
+@dataclass(frozen=True)
+class _Run:
+    benchmark: Benchmark
+    predictor: Predictor
+    samples: TestSamples
+    options: RunOptions
+
+    def measure(self, units: Sequence[Sequence[int]]) -> Iterator[tuple[int, Measured]]:
+        """Position and result of each image of some groups that share an alignment."""
+        positions = [position for unit in units for position in unit]
+        lengths = iter([len(unit) for unit in units])
+        group, left = self._group(), next(lengths, 0)
+        members: list[int] = []
+        for test, maps in self._predictions(positions):
+            with naming(test.sample.identifier):
+                group.add(test, maps)
+            members.append(test.position)
+            if len(members) == left:
+                with naming(test.sample.identifier):
+                    found = group.finish()
+                yield from zip(members, found, strict=True)
+                group, left, members = self._group(), next(lengths, 0), []
+
+    def predict(self, position: int) -> tuple[TestSample, Maps]:
+        """Sample and maps of one image."""
+        return next(self._predictions([position]))
+
+    def _group(self) -> AlignmentGroup:
+        return AlignmentGroup(self.benchmark, self.predictor.depth_space)
+
+    def _predictions(self, positions: Sequence[int]) -> Iterator[tuple[TestSample, Maps]]:
+        for batch in self._batches(positions):
+            maps = self.predictor.predict([test.photo for test in batch])
+            yield from zip(batch, maps, strict=True)
+
+    def _batches(self, positions: Sequence[int]) -> Iterator[list[TestSample]]:
+        workers = self.options.num_workers if len(positions) > 1 else 0
+        loader: Any = DataLoader(
+            Subset(self.samples, positions),  # type: ignore[arg-type]  # not torch's Dataset
+            batch_size=self.options.batch_size,
+            num_workers=workers,
+            collate_fn=list,
+        )
+        for batch in loader:
+            for test in batch:
+                if isinstance(test, ValueError):
+                    raise test
+            yield batch
+
+
+def _units(source: SampleSource, positions: Sequence[int], group: str) -> list[list[int]]:
+    """Positions by what shares one alignment."""
+    if group == "image":
+        return [[position] for position in positions]
+    units: dict[str, list[int]] = {}
+    for position in positions:
+        name = source.sequence(position) if group == "sequence" else "all"
+        units.setdefault(name, []).append(position)
+    return list(units.values())
+
+
+def _finish(
+    run: _Run, output: Path, settings: dict[str, Any], positions: Sequence[int]
+) -> EvaluationResult:
+    """Gather what all processes measured, and write it."""
+    found = read_journals(output / PARTS)
+    measured = [found[position] for position in positions]
+    images = tuple(one.image for one in measured)
+    examples: tuple[Example, ...] = ()
+    if run.options.examples:
+        space = run.benchmark.depth.space or run.predictor.depth_space
+        examples = write_examples(
+            images, lambda index: run.predict(positions[index]), output, space
+        )
+    result = EvaluationResult(
+        benchmark=run.benchmark.name,
+        title=run.benchmark.title,
+        settings=settings,
+        expected=run.benchmark.count,
+        images=images,
+        pooled=_pooled(measured),
+        examples=examples,
+    )
+    result.write(output)
+    return result
+
+
+def _pooled(measured: Sequence[Measured]) -> dict[str, Metrics]:
+    """Errors of normals over the pixels of all images."""
+    states = [one.normal_pool for one in measured if one.normal_pool is not None]
+    if not states:
+        return {}
+    pool = NormalPool(POOL_BINS_PER_DEG)
+    for state in states:
+        pool.merge(state)
+    return {"normals": pool.metrics()}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any], above: str = "") -> list[str]:
+    """Paths at which two trees of settings differ."""
+    found = []
+    for name in sorted(before.keys() | now.keys()):
+        one, other = before.get(name), now.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += _differences(one, other, f"{above}{name}.")
+        elif one != other:
+            found.append(f"{above}{name}: {one} before, {other} now")
+    return found
