@@ -139,7 +139,6 @@ class DavidPredictor:
             )
         return tuple(task for task in TASKS if task in wanted)
 
-    @torch.inference_mode()
     def predict(
         self, image: Image.Image | np.ndarray | torch.Tensor, tasks: Sequence[str] | None = None
     ) -> Prediction:
@@ -152,19 +151,52 @@ class DavidPredictor:
         Raises:
             ModelLoadError: If the model lacks one of the tasks.
         """
+        return self.predict_batch([image], tasks)[0]
+
+    @torch.inference_mode()
+    def predict_batch(
+        self,
+        images: Sequence[Image.Image | np.ndarray | torch.Tensor],
+        tasks: Sequence[str] | None = None,
+    ) -> list[Prediction]:
+        """Predict the maps of several photos, whatever their sizes, in a single pass.
+
+        An ONNX file that includes the processing, or takes one image at a time, runs once for each.
+
+        Args:
+            images: Upright photos, as for `predict`.
+            tasks: Maps to make; None makes all that the model predicts.
+
+        Returns:
+            Maps of each photo at its size.
+
+        Raises:
+            ModelLoadError: If the model lacks one of the tasks.
+        """
         wanted = self.check_tasks(tasks)
-        pixels = self.processor.process_image(image)
+        if not images:
+            return []
+        photos = [self.processor.process_image(image) for image in images]
         if isinstance(self.model, OnnxDavid) and self.model.signature.includes_processing:
-            outputs, sizes = self.model(_to_photos(pixels)), None
-        else:
-            inputs = self.processor(pixels, device=self.device, return_tensors="pt")
-            outputs, sizes = self.model(**inputs), [tuple(pixels.shape[-2:])]
-        return Prediction(**{task: self._restore(task, outputs, sizes) for task in wanted})
+            outputs = (self.model(_to_photos(pixels)) for pixels in photos)
+            return [self._restore(wanted, output, None)[0] for output in outputs]
+        inputs = self.processor(photos, device=self.device, return_tensors="pt")
+        sizes = [tuple(pixels.shape[-2:]) for pixels in photos]
+        return self._restore(wanted, self.model(**inputs), sizes)
 
     def _restore(
+        self, tasks: Sequence[str], outputs: Any, sizes: Sequence[tuple[int, ...]] | None
+    ) -> list[Prediction]:
+        """Bring outputs back to the sizes of the photos; None says that they have them."""
+        maps = [self._restore_task(task, outputs, sizes) for task in tasks]
+        return [
+            Prediction(**dict(zip(tasks, of_one_photo, strict=True)))
+            for of_one_photo in zip(*maps, strict=True)
+        ]
+
+    def _restore_task(
         self, task: str, outputs: Any, sizes: Sequence[tuple[int, ...]] | None
-    ) -> np.ndarray:
-        """Bring one output back to the size of the photo; None says that it has that size."""
+    ) -> list[np.ndarray]:
         name, post_process = {
             "depth": ("predicted_depth", self.processor.post_process_depth_estimation),
             "normals": ("normals", self.processor.post_process_normal_estimation),
@@ -172,7 +204,7 @@ class DavidPredictor:
         }[task]
         # On the CPU: the maps of a large photo would not fit a small accelerator.
         on_cpu = {name: outputs[name].cpu()}
-        return post_process(on_cpu, sizes)[0][name].numpy()
+        return [restored[name].numpy() for restored in post_process(on_cpu, sizes)]
 
 
 def bundled_checkpoint() -> Path:
