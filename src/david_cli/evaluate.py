@@ -1,15 +1,12 @@
 """`david evaluate`: a model on a benchmark, as the paper measures it."""
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
 from .common import errors_in_one_line, parse_options, silence_libraries
-
-if TYPE_CHECKING:
-    from david_hf.evaluation.benchmarks.registry import Benchmark
-    from david_hf.evaluation.results import EvaluationResult
 
 MODEL, PROTOCOL, RUN = "Model", "Protocol (the paper's unless given)", "Run"
 
@@ -197,7 +194,10 @@ def evaluate(
         from david_hf.evaluation.benchmarks.registry import find_benchmark
         from david_hf.evaluation.groups import read_groups
         from david_hf.evaluation.predictors.opening import open_predictor
-        from david_hf.evaluation.runner import RunOptions, process_state
+        from david_hf.evaluation.runner import RunOptions, process_device
+        from david_hf.evaluation.runner import evaluate as run
+
+        from .evaluation_output import print_results, run_progress
 
         wanted = find_benchmark(benchmark)
         changed = {
@@ -218,42 +218,18 @@ def evaluate(
             examples=examples,
         )
         torch.set_num_threads(num_threads)
-        state = process_state(device)
         predictor = open_predictor(
             model,
-            device=device or state.device,
-            depth_space=depth_space,
-            normals_convention=normals_convention,
+            device=process_device(device),
+            depth_space=cast("Any", depth_space),
+            normals_convention=cast("Any", normals_convention),
             dtype=dtype,
             trust_remote_code=trust_remote_code,
         )
         folder = output or Path("evaluations") / Path(predictor.name).name / benchmark
-        result = _evaluate_with_progress(wanted, data, predictor, folder, options)
-    if result is not None:
-        _print_result(result, folder)
-
-
-def _evaluate_with_progress(
-    benchmark: "Benchmark", data: Path, predictor: Any, folder: Path, options: Any
-) -> "EvaluationResult | None":
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    from david_hf.evaluation.runner import evaluate as run
-
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"{predictor.name} on {benchmark.name}", total=None)
-
-        def show(done: int, total: int) -> None:
-            progress.update(bar, completed=done, total=total)
-
-        return run(benchmark, data, predictor, folder, options, show)
-
-
-def _print_result(result: "EvaluationResult", folder: Path) -> None:
-    from david_hf.evaluation.report.text import print_result
-
-    print_result(result)
-    typer.echo(f"wrote {folder / 'metrics.json'}; `david report {folder}` makes a page of it")
+        with run_progress() as show:
+            what = f"{predictor.name}, {benchmark}"
+            result = run(wanted, data, predictor, folder, options, partial(show, what))
+        if result is not None:
+            print_results([result])
+            typer.echo(f"wrote {folder / 'metrics.json'}; `david report {folder}` makes a page")

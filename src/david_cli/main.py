@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .ablate import ablate
 from .convert import convert
 from .data import data_app
 from .demo import demo
@@ -17,6 +18,7 @@ from .evaluate import evaluate
 from .export import export
 from .predict import predict
 from .publish import publish
+from .report import report
 from .synthesize import synthesize
 
 app = typer.Typer(
@@ -26,7 +28,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (predict, demo, publish, synthesize, evaluate, convert, export, download_official):
+for command in (
+    predict,
+    demo,
+    publish,
+    synthesize,
+    evaluate,
+    report,
+    ablate,
+    convert,
+    export,
+    download_official,
+):
     app.command()(command)
 app.add_typer(data_app)
 

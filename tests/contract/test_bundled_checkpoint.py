@@ -46,7 +46,7 @@ def test_its_card_shows_its_measured_figures() -> None:
 
     assert f"{metrics['overall']['normals_mean_deg']:.1f}°" in card
     assert f"{metrics['overall']['alpha_iou']:.3f}" in card
-    assert f"On {metrics['num_images']} rendered people" in card
+    assert f"On {metrics['num_images']} people" in card
 
 
 def test_nothing_in_it_names_a_folder_of_the_machine_that_made_it() -> None:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from david_hf.data.sample import HumanSample
 
 from .benchmarks.registry import Benchmark
-from .metrics.boundary import boundary_f1
 from .metrics.depth import Space, align_group, depth_metrics
 from .metrics.matting import matting_metrics
 from .metrics.normals import NormalPool, check_convention, normal_metrics
@@ -35,15 +34,6 @@ class Measured:
     normal_pool: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class _Depth:
-    """Depth of one image, flat, of the pixels inside its mask."""
-
-    prediction: Map
-    target: Map
-    mask: NDArray[np.bool_]
-
-
 class AlignmentGroup:
     """Measures images that share one alignment of depth: mostly a single one.
 
@@ -56,7 +46,8 @@ class AlignmentGroup:
         self._benchmark = benchmark
         self._space = benchmark.depth.space or depth_space
         self._measured: list[Measured] = []
-        self._depths: dict[int, _Depth] = {}
+        # Prediction, target and mask by number of the image: rows of the pixels inside its mask.
+        self._depths: dict[int, tuple[Map, Map, NDArray[np.bool_]]] = {}
 
     def add(self, test: TestSample, maps: Maps) -> None:
         """Measure what needs no other image; keep depth of the pixels inside the mask.
@@ -104,8 +95,8 @@ class AlignmentGroup:
     def _keep_depth(self, sample: HumanSample, maps: Maps, mask: NDArray[np.bool_]) -> None:
         if self._has("depth", sample.depth_m, maps.depth):
             assert maps.depth is not None and sample.depth_m is not None
-            kept = _Depth(maps.depth[mask], sample.depth_m[mask], mask)
-            self._depths[len(self._measured)] = kept
+            depth, target = maps.depth[mask][None], sample.depth_m[mask][None]
+            self._depths[len(self._measured)] = (depth, target, np.ones(depth.shape, np.bool_))
 
     def _add_normals(
         self,
@@ -132,22 +123,12 @@ class AlignmentGroup:
         if not self._depths:
             return
         protocol = self._benchmark.depth
-        rows = [
-            (depth.prediction[None], depth.target[None], np.ones((1, len(depth.target)), np.bool_))
-            for depth in self._depths.values()
-        ]
         aligned = align_group(
-            rows, protocol.method, self._space, protocol.estimator, protocol.max_depth_m
+            list(self._depths.values()),
+            protocol.method,
+            self._space,
+            protocol.estimator,
+            protocol.max_depth_m,
         )
-        for (number, depth), found in zip(self._depths.items(), aligned, strict=True):
-            yield number, _depth_metrics(depth, found)
-
-
-def _depth_metrics(depth: _Depth, aligned: NDArray[np.float64]) -> Metrics:
-    """Metrics of aligned depth (1, N)."""
-    inside = np.ones(aligned.shape, np.bool_)
-    metrics = depth_metrics(aligned, depth.target[None], inside, method="none")
-    # Edges need neighbours, and so the maps; outside of the mask any depth will do.
-    ours, true = np.ones(depth.mask.shape), np.ones(depth.mask.shape)
-    ours[depth.mask], true[depth.mask] = aligned[0], depth.target
-    return {**metrics, "boundary_f1": boundary_f1(ours, true, depth.mask)}
+        for (number, (_, target, inside)), depth in zip(self._depths.items(), aligned, strict=True):
+            yield number, depth_metrics(depth, target, inside, method="none")

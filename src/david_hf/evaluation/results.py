@@ -138,6 +138,8 @@ def read_result(source: Path) -> EvaluationResult:
         content = json.loads(path.read_text("utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']}")
+        if "name" not in content["settings"]["model"]:
+            raise ValueError("it does not name its model")
         return EvaluationResult(
             benchmark=content["benchmark"],
             title=content["title"],

@@ -126,6 +126,12 @@ def process_state(device: str | None = None) -> PartialState:
     return PartialState(cpu=is_cpu)  # it would not find its fellows on a CPU unless told
 
 
+def process_device(device: str | None = None) -> torch.device | str | None:
+    """Device of this process: the one asked for, its own of several GPUs, or None for any."""
+    own = process_state(device).device
+    return device or (own if own.type in ("cpu", "cuda") else None)
+
+
 def claim(output: Path, settings: dict[str, Any]) -> None:
     """Make the folder of a run, or make sure that it holds the results of the same run.
 

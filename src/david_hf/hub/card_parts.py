@@ -5,6 +5,7 @@ Tables are Markdown; every number in them comes from a configuration or from a f
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from huggingface_hub import EvalResult
 
+from david_hf.evaluation.report import metric_names
 from david_hf.model import (
     DavidConfig,
     DavidForDensePrediction,
@@ -29,6 +31,7 @@ __all__ = [
     "CheckpointFacts",
     "card_tags",
     "eval_results",
+    "group_tables",
     "maps_table",
     "metrics_table",
     "pipeline_tag",
@@ -108,20 +111,24 @@ class Metric(NamedTuple):
         return bool(self.column)
 
 
-METRICS = {
-    "alpha_iou": Metric("IoU of the foreground at 0.5", "alpha IoU", "{:.3f}"),
-    "alpha_mad": Metric("MAD of the foreground, per pixel", "alpha MAD", "{:.4f}"),
-    "alpha_mse": Metric("MSE of the foreground, per pixel"),
-    "alpha_sad": Metric("SAD of the foreground, thousands"),
-    "normals_mean_deg": Metric("mean angular error, degrees", "normals, mean", "{:.1f}°"),
-    "normals_median_deg": Metric("median angular error, degrees", "normals, median", "{:.1f}°"),
-    "normals_under_11.25": Metric("share of normals within 11.25 degrees"),
-    "normals_under_22.5": Metric("share of normals within 22.5 degrees", "under 22.5°", "{:.0%}"),
-    "normals_under_30": Metric("share of normals within 30 degrees"),
-    "depth_rmse_m": Metric("RMSE of aligned depth, metres", "depth RMSE", "{:.3f} m"),
-    "depth_abs_rel": Metric("AbsRel of aligned depth", "depth AbsRel", "{:.4f}"),
-    "depth_delta1": Metric("share of aligned depth within a ratio of 1.25"),
+# Columns of the table of a card, and the form of their values.
+_COLUMNS = {
+    "alpha_iou": ("alpha IoU", "{:.3f}"),
+    "alpha_mad": ("alpha MAD", "{:.4f}"),
+    "normals_mean_deg": ("normals, mean", "{:.1f}°"),
+    "normals_median_deg": ("normals, median", "{:.1f}°"),
+    "normals_under_22.5": ("under 22.5°", "{:.0%}"),
+    "depth_rmse_m": ("depth RMSE", "{:.3f} m"),
+    "depth_abs_rel": ("depth AbsRel", "{:.4f}"),
 }
+METRICS = {
+    key: Metric(name.title, *_COLUMNS.get(key, ())) for key, name in metric_names.METRICS.items()
+}
+# What groups of people are compared by, in a card.
+GROUP_METRICS = ("alpha_iou", "normals_mean_deg", "depth_abs_rel")
+GAP = ("gap", "low", "high")
+# Factors of pictures, which are none of people.
+_PICTURE_FACTORS = ("people", "light", "backdrop")
 
 _MODEL_CLASSES: dict[str, type[DavidPreTrainedModel]] = {
     model_class.__name__: model_class
@@ -201,18 +208,19 @@ def read_facts(checkpoint: Path) -> CheckpointFacts:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Read the metrics.json that training/evaluate.py writes.
+    """Read the metrics.json that `david report --card` writes.
 
     Raises:
         ValueError: If there is none, or it lacks what a card shows.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: missing; training/evaluate.py writes it")
+        raise ValueError(f"{path}: missing; `david report --card` writes it")
     metrics = read_json(path)
     rows = [metrics.get("overall"), *dict(metrics.get("by_category") or {}).values()]
-    if not isinstance(metrics.get("num_images"), int) or not all(map(_is_row, rows)):
+    has_number = isinstance(metrics.get("num_images"), int)
+    if not has_number or not all(map(_is_row, rows)) or not _are_groups(metrics):
         raise ValueError(
-            f"{path}: expected num_images, overall and by_category as training/evaluate.py writes "
+            f"{path}: expected num_images, overall and by_category as david report writes "
             f"them, got the keys {sorted(metrics)}; write it again, or leave it out"
         )
     return metrics
@@ -289,6 +297,25 @@ def metrics_table(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def group_tables(metrics: dict[str, Any]) -> str:
+    """Say how well the model of a metrics.json treats whom: Markdown tables, or that none knows."""
+    factors = {
+        name: groups
+        for name, groups in dict(metrics.get("by_group") or {}).items()
+        if name not in _PICTURE_FACTORS
+    }
+    if not factors:
+        return "How well it treats whom was not measured yet."
+    text = (
+        "Means over the images of each group of people; groups that are too small are told by "
+        "their size alone. The last row is the largest of the means less the smallest, with its "
+        "95 % interval (bootstrap): between groups alike, and small ones above all, that lies "
+        "above 0 too."
+    )
+    tables = [_group_table(name, groups, metrics["gaps"][name]) for name, groups in factors.items()]
+    return "\n\n".join([text, *tables])
+
+
 def speed_table(speed: dict[str, Any], models: Sequence[str]) -> str:
     """Markdown table of some models of a benchmarks/speed.json.
 
@@ -355,7 +382,46 @@ def eval_results(metrics: dict[str, Any]) -> list[EvalResult]:
 
 def _row(name: str, number: int | str, row: dict[str, float], shown: Sequence[str]) -> str:
     cells = [METRICS[key].form.format(row[key]) if key in row else "-" for key in shown]
-    return f"| {name} | {number} | " + " | ".join(cells) + " |"
+    return _line([name, str(number), *cells])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _group_table(factor: str, groups: dict[str, Any], gaps: dict[str, Any]) -> str:
+    """Markdown table of the groups of a factor."""
+    shown = [key for key in GROUP_METRICS if key in gaps]
+    lines = [
+        _line([_plain(factor), "number", *(METRICS[key].column for key in shown)]),
+        "|---|---|" + "---|" * len(shown),
+        *(_row(_plain(name), row["num_images"], row, shown) for name, row in groups.items()),
+    ]
+    if shown:
+        lines.append(_line(["largest less smallest", "", *(_gap(key, gaps[key]) for key in shown)]))
+    return "\n".join(lines)
+
+
+def _gap(metric: str, gap: dict[str, float]) -> str:
+    value, low, high = (METRICS[metric].form.format(gap[name]) for name in GAP)
+    return f"{value} ({low} to {high})"
+
+
+def _plain(name: str) -> str:
+    """A name as text of a table."""
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", name.replace("_", " "))
+
+
+def _are_groups(metrics: dict[str, Any]) -> bool:
+    """Whether what is told by group, if anything, is told as a card shows it."""
+    factors, gaps = metrics.get("by_group", {}), metrics.get("gaps", {})
+    if not isinstance(factors, dict) or not isinstance(gaps, dict) or factors.keys() != gaps.keys():
+        return False
+    groups = [group for factor in factors.values() for group in dict(factor).values()]
+    found = [gap for factor in gaps.values() for gap in dict(factor).values()]
+    return all(_is_row(group) and "num_images" in group for group in groups) and all(
+        _is_row(gap) and set(GAP) <= gap.keys() for gap in found
+    )
 
 
 def _is_row(row: Any) -> bool:

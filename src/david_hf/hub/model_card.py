@@ -18,6 +18,7 @@ from .card_parts import (
     CheckpointFacts,
     card_tags,
     eval_results,
+    group_tables,
     maps_table,
     metrics_table,
     pipeline_tag,
@@ -141,6 +142,7 @@ def trained_card(
         "parameters": f"{facts.parameters / 1e6:.2f}",
         "input_size": facts.input_size,
         "metrics_table": metrics_table(metrics),
+        "group_tables": group_tables(metrics),
         "protocol": metrics.get("protocol", "unknown"),
         "torch": metrics.get("torch", "unknown"),
         "num_images": metrics["num_images"],
@@ -226,12 +228,13 @@ def _default_text(facts: CheckpointFacts, name: str, licence: str, has_configura
 
 def _results(metrics: dict[str, Any] | None) -> str:
     if metrics is None:
-        return "Not measured: `training/evaluate.py` of david_hf writes metrics.json."
+        return "Not measured: `david report --card` writes metrics.json."
     known = [f"{key}: {metrics[key]}" for key in ("protocol", "torch") if key in metrics]
-    return (
+    text = (
         f"Measured on {metrics['num_images']} images. Say which they are, and whether training saw "
         f"them.\n\n{metrics_table(metrics)}\n\n{'; '.join(known)}"
     ).rstrip()
+    return f"{text}\n\n{group_tables(metrics)}" if metrics.get("by_group") else text
 
 
 def _base_model(trained_from: str, name: str) -> str | None:

@@ -40,7 +40,16 @@ def test_options_become_the_configuration(
     words = "--count 9 --start 5 --seed 3 --size 64 48 --samples-per-pixel 2 --strands 500"
     more = "--texture-size 32 --workers 3 --no-foreground --lens-labels keep --ray auto"
 
-    result = run(tmp_path, *words.split(), *more.split(), "--makehuman", "data", "--hdri", "sky", "--hdri-only")
+    result = run(
+        tmp_path,
+        *words.split(),
+        *more.split(),
+        "--makehuman",
+        "data",
+        "--hdri",
+        "sky",
+        "--hdri-only",
+    )
 
     assert result.exit_code == 0, result.output
     assert asked[0] == [

@@ -115,7 +115,7 @@ def _slope(centred: Values, wanted: Values, scale: float) -> float:
     none = signs == 0
     if none.any():
         signs[none] = -signs.sum() / none.sum()
-    return -float(signs @ centred)
+    return -float((signs * centred).sum())
 
 
 def fit_trimmed(values: Values, wanted: Values, *, with_shift: bool) -> Fit:

@@ -50,7 +50,7 @@ def matting_metrics(
     for ours, true in _strips(prediction, target):
         error = _absolute_error(ours, true)
         both, either = (ours > 0.5) & (true > 0.5), (ours > 0.5) | (true > 0.5)
-        sums += error.sum(), np.vdot(error, error), both.sum(), either.sum()
+        sums += error.sum(), _sum_of_squares(error), both.sum(), either.sum()
     absolute, squared, intersection, union = sums.tolist()
     metrics = {
         "sad": absolute / 1000,
@@ -89,7 +89,7 @@ def trimap_metrics(prediction: FloatArray, target: FloatArray, trimap: Trimap) -
         filled = _absolute_error(_fill_known(ours, region), true)
         error = _absolute_error(ours, true)
         foreground, background = error[region == FOREGROUND], error[region == BACKGROUND]
-        sums += filled.sum(), np.vdot(filled, filled), foreground.sum(), background.sum()
+        sums += filled.sum(), _sum_of_squares(filled), foreground.sum(), background.sum()
     absolute, squared, in_foreground, in_background = sums.tolist()
     return {
         "sad_t": absolute / 1000,
@@ -280,6 +280,11 @@ def _strips(*maps: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
 def _absolute_error(prediction: FloatArray, target: FloatArray) -> NDArray[np.float64]:
     error = np.subtract(prediction, target, dtype=np.float64)
     return np.abs(error, out=error)
+
+
+def _sum_of_squares(values: NDArray[np.float64]) -> np.float64:
+    # Not by BLAS, whose sums depend on its threads.
+    return np.square(values).sum()
 
 
 def _alphas(prediction: FloatArray, target: FloatArray) -> tuple[FloatArray, FloatArray]:
