@@ -71,9 +71,13 @@ class DavidHead(nn.Module):
         raise NotImplementedError
 
     def losses(
-        self, raw: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor | None
+        self,
+        raw: torch.Tensor,
+        labels: torch.Tensor,
+        mask: torch.Tensor | None,
+        counts: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Return the weighted parts of the loss by name."""
+        """Return the weighted parts of the loss by name; `counts` as of `count_valid`."""
         raise NotImplementedError
 
 
@@ -91,13 +95,22 @@ class DavidDepthHead(DavidHead):
         return depth if self.is_inverse else -depth
 
     def losses(
-        self, raw: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor | None
+        self,
+        raw: torch.Tensor,
+        labels: torch.Tensor,
+        mask: torch.Tensor | None,
+        counts: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Compare with z-depth (B, H, W) in metres inside the mask (B, H, W)."""
         depth = self.to_map(raw)
         check_labels("depth", labels, mask, depth.shape)
         return depth_losses(
-            depth, labels, mask, orientation="positive", gradient_weight=self.gradient_weight
+            depth,
+            labels,
+            mask,
+            orientation="positive",
+            gradient_weight=self.gradient_weight,
+            counts=counts,
         )
 
 
@@ -115,11 +128,15 @@ class DavidNormalHead(DavidHead):
         return unit_vectors(self.final_activation(raw).float()).to(raw.dtype)
 
     def losses(
-        self, raw: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor | None
+        self,
+        raw: torch.Tensor,
+        labels: torch.Tensor,
+        mask: torch.Tensor | None,
+        counts: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Compare with normals (B, 3, H, W) inside the mask (B, H, W)."""
         check_labels("normals", labels, mask, raw.shape)
-        return {"cosine": normal_loss(self.final_activation(raw), labels, mask)}
+        return {"cosine": normal_loss(self.final_activation(raw), labels, mask, counts)}
 
 
 class DavidAlphaHead(DavidHead):
@@ -135,7 +152,11 @@ class DavidAlphaHead(DavidHead):
         return self.final_activation(raw).clamp(0, 1)
 
     def losses(
-        self, raw: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor | None
+        self,
+        raw: torch.Tensor,
+        labels: torch.Tensor,
+        mask: torch.Tensor | None,
+        counts: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Compare with alpha (B, 1, H, W); a mask (B, H, W) names the pixels that count."""
         check_labels("alpha", labels, mask, raw.shape)
@@ -145,6 +166,7 @@ class DavidAlphaHead(DavidHead):
             mask,
             logits=raw if self.has_logits else None,
             laplacian_weight=self.laplacian_weight,
+            counts=counts,
         )
 
 

@@ -3,7 +3,9 @@
 
 All of them compute in float32 at least, take masks as bool or as weights, and are zero with zero
 gradients where a mask is empty. Sums run over the whole batch before they are divided by the number
-of valid pixels, so that a person seen small does not outweigh one seen large.
+of valid pixels, so that a person seen small does not outweigh one seen large. Where a batch is
+divided, among processes or in time, `count_valid` of the whole batch makes the sum of the parts'
+losses that of the whole.
 """
 
 from typing import Literal
@@ -17,6 +19,7 @@ __all__ = [
     "align_scale_shift",
     "alpha_losses",
     "binary_cross_entropy",
+    "count_valid",
     "depth_losses",
     "dice_loss",
     "gradient_matching_loss",
@@ -28,8 +31,33 @@ __all__ = [
 
 Orientation = Literal["free", "positive"]
 
+# Scales of the gradient term, each with half the sides of the one before (Ranftl et al. 2020).
+_NUM_SCALES = 4
+# Least number a loss is divided by: shares of a count are seldom smaller.
+_MIN_COUNT = 1e-3
 # Variance below which a prediction counts as constant.
 _MIN_VARIANCE = 1e-9
+
+
+def count_valid(task: str, mask: torch.Tensor) -> torch.Tensor:
+    """Count what the losses of a task are divided by; counts of parts of a batch may be added.
+
+    Args:
+        task: "depth", "normals" or "alpha".
+        mask: Pixels that count, bool or weights, shape (B, H, W).
+
+    Returns:
+        float32. Of depth, the valid pixels at each scale of the gradient term, shape (4,); of
+        normals, the valid pixels, shape (1,); of alpha, the valid pixels and the images that have
+        some, shape (2,).
+    """
+    weights = mask.float()
+    if task == "depth":
+        steps = [2**scale for scale in range(_NUM_SCALES)]
+        return torch.stack([weights[:, ::step, ::step].sum() for step in steps])
+    if task == "normals":
+        return weights.sum()[None]
+    return torch.stack([weights.sum(), (weights.sum(dim=(1, 2)) > 0).sum().float()])
 
 
 def depth_losses(
@@ -39,6 +67,7 @@ def depth_losses(
     *,
     orientation: Orientation = "free",
     gradient_weight: float = 0.5,
+    counts: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
     """Compare relative depth with z-depth up to scale and shift (DAViD, eq. 4).
 
@@ -51,17 +80,19 @@ def depth_losses(
         mask: Valid foreground, shape (B, H, W); None takes every pixel.
         orientation: "positive" punishes a map turned inside out, "free" accepts it.
         gradient_weight: Weight of the gradient term.
+        counts: See `count_valid`; None counts this batch.
 
     Returns:
         The weighted parts, scalars, under "mse" and "gradient".
     """
     prediction = _at_least_float32(prediction)
     weights = _as_weights(mask, prediction)
+    counts = count_valid("depth", weights) if counts is None else counts
     target = normalize_to_nearness(depth, weights)
     aligned = align_scale_shift(prediction, target, weights, orientation)
-    gradient = gradient_matching_loss(aligned, target, weights)
+    gradient = gradient_matching_loss(aligned, target, weights, counts=counts)
     return {
-        "mse": _half_mean_square(aligned - target, weights),
+        "mse": _half_mean_square(aligned - target, weights, counts[0]),
         "gradient": gradient_weight * gradient,
     }
 
@@ -87,7 +118,7 @@ def scale_shift_invariant_loss(
     weights = _as_weights(mask, prediction)
     target = _inside(target, weights)
     aligned = align_scale_shift(prediction, target, weights, orientation)
-    return _half_mean_square(aligned - target, weights)
+    return _half_mean_square(aligned - target, weights, weights.sum())
 
 
 def normalize_to_nearness(depth: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -145,7 +176,8 @@ def gradient_matching_loss(
     prediction: torch.Tensor,
     target: torch.Tensor,
     mask: torch.Tensor | None = None,
-    num_scales: int = 4,
+    num_scales: int = _NUM_SCALES,
+    counts: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean absolute gradient of the residual at several scales (Ranftl et al. 2020, eq. 11).
 
@@ -154,6 +186,7 @@ def gradient_matching_loss(
         target: Shape (B, H, W), finite inside the mask.
         mask: Valid pixels, shape (B, H, W); a difference needs both of its pixels.
         num_scales: Scales, each with half the sides of the one before.
+        counts: Valid pixels at each scale, shape (num_scales,); None counts this batch.
 
     Returns:
         A scalar: the sum over scales and both directions.
@@ -167,12 +200,16 @@ def gradient_matching_loss(
         part, valid = residual[:, ::step, ::step], weights[:, ::step, ::step]
         vertical = (part.diff(dim=1).abs() * valid[:, 1:] * valid[:, :-1]).sum()
         horizontal = (part.diff(dim=2).abs() * valid[:, :, 1:] * valid[:, :, :-1]).sum()
-        loss = loss + (vertical + horizontal) / valid.sum().clamp_min(1)
+        count = valid.sum() if counts is None else counts[scale]
+        loss = loss + (vertical + horizontal) / count.clamp_min(_MIN_COUNT)
     return loss
 
 
 def normal_loss(
-    prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    counts: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """One minus the cosine between normals, as in DAViD.
 
@@ -180,6 +217,7 @@ def normal_loss(
         prediction: Normals of any length, shape (B, 3, H, W).
         target: Normals of any length, anything outside the mask, shape (B, 3, H, W).
         mask: Valid foreground, shape (B, H, W); None takes every pixel.
+        counts: See `count_valid`; None counts this batch.
 
     Returns:
         A scalar in [0, 2]: the mean over valid pixels.
@@ -188,7 +226,8 @@ def normal_loss(
     weights = _as_weights(mask, prediction[:, 0])
     target = unit_vectors(_inside(target, weights.unsqueeze(1)))
     cosine = (unit_vectors(prediction) * target).sum(dim=1)
-    return (weights * (1 - cosine)).sum() / weights.sum().clamp_min(1)
+    count = weights.sum() if counts is None else counts[0]
+    return (weights * (1 - cosine)).sum() / count.clamp_min(_MIN_COUNT)
 
 
 def alpha_losses(
@@ -198,6 +237,7 @@ def alpha_losses(
     *,
     logits: torch.Tensor | None = None,
     laplacian_weight: float = 1.0,
+    counts: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
     """Compare soft foregrounds: BCE + L1 + dice + Laplacian (DAViD, eq. 3).
 
@@ -210,6 +250,7 @@ def alpha_losses(
         mask: Pixels that count, shape (B, H, W); None takes every pixel.
         logits: What `alpha` is the sigmoid of, if it is one; BCE is then computed stably.
         laplacian_weight: Weight of the Laplacian term.
+        counts: See `count_valid`; None counts this batch.
 
     Returns:
         The weighted parts, scalars, under "bce", "l1", "dice" and "laplacian".
@@ -219,12 +260,13 @@ def alpha_losses(
     target = _inside(target, weights)
     residual = (alpha - target) * weights
     cross_entropy = binary_cross_entropy(alpha, target, logits)
-    count = weights.sum().clamp_min(1)
+    counts = count_valid("alpha", weights.squeeze(1)) if counts is None else counts
+    count = counts[0].clamp_min(_MIN_COUNT)
     laplacian = laplacian_loss(residual, torch.zeros_like(residual))
     return {
         "bce": (weights * cross_entropy).sum() / count,
         "l1": residual.abs().sum() / count,
-        "dice": dice_loss(alpha.clamp(0, 1), target, weights),
+        "dice": dice_loss(alpha.clamp(0, 1), target, weights, labelled=counts[1]),
         # A mean over all pixels, of which those without weight add nothing.
         "laplacian": laplacian_weight * laplacian * (weights.numel() / count),
     }
@@ -255,6 +297,7 @@ def dice_loss(
     target: torch.Tensor,
     weights: torch.Tensor | None = None,
     smoothing: float = 1.0,
+    labelled: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Soft dice distance, the mean over labelled images (Sudre et al. 2017, plain form).
 
@@ -263,6 +306,7 @@ def dice_loss(
         target: True foreground in [0, 1], shape (B, 1, H, W).
         weights: Pixels that count, shape (B, 1, H, W); an image without any has no label.
         smoothing: Pixels added above and below, which makes two empty maps equal.
+        labelled: Number of labelled images to divide by; None counts this batch.
 
     Returns:
         A scalar in [0, 1].
@@ -271,9 +315,11 @@ def dice_loss(
     weights = torch.ones_like(alpha) if weights is None else weights
     overlap = (weights * alpha * target).sum(dim=(1, 2, 3))
     total = (weights * (alpha + target)).sum(dim=(1, 2, 3))
-    labelled = (weights.sum(dim=(1, 2, 3)) > 0).sum().clamp_min(1)
+    if labelled is None:
+        labelled = (weights.sum(dim=(1, 2, 3)) > 0).sum()
     # An image without weights adds nothing: its overlap and total are zero.
-    return (1 - (2 * overlap + smoothing) / (total + smoothing)).sum() / labelled
+    distances = 1 - (2 * overlap + smoothing) / (total + smoothing)
+    return distances.sum() / labelled.clamp_min(_MIN_COUNT)
 
 
 def laplacian_loss(alpha: torch.Tensor, target: torch.Tensor, num_levels: int = 5) -> torch.Tensor:
@@ -323,9 +369,11 @@ def _blur_matrix(side: int, like: torch.Tensor) -> torch.Tensor:
     return torch.stack(shifted).sum(dim=0).T
 
 
-def _half_mean_square(residual: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Mean of the squared residual over the batch's valid pixels, halved."""
-    return (weights * residual.square()).sum() / (2 * weights.sum().clamp_min(1))
+def _half_mean_square(
+    residual: torch.Tensor, weights: torch.Tensor, count: torch.Tensor
+) -> torch.Tensor:
+    """Sum of the squared residual over twice the number of valid pixels."""
+    return (weights * residual.square()).sum() / (2 * count.clamp_min(_MIN_COUNT))
 
 
 def _as_weights(mask: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:

@@ -210,6 +210,7 @@ class DavidForDepthEstimation(DavidPreTrainedModel):
         pixel_values: torch.Tensor,
         labels: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
+        counts: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> DepthEstimatorOutput:
         """Predict relative depth.
@@ -218,6 +219,7 @@ class DavidForDepthEstimation(DavidPreTrainedModel):
             pixel_values: Images, shape (B, C, H, W).
             labels: Z-depth in metres, larger = farther, shape (B, H, W).
             mask: Valid foreground of the labels, bool or weights, shape (B, H, W).
+            counts: What losses are divided by, as of `count_valid`; None counts this batch.
             **kwargs: Options of transformers.
 
         Returns:
@@ -226,7 +228,7 @@ class DavidForDepthEstimation(DavidPreTrainedModel):
         outputs = self.model(pixel_values, **kwargs)
         raw = self.depth_head(outputs.last_hidden_state, pixel_values.shape[-2:])
         return DepthEstimatorOutput(
-            loss=_total_loss(self.depth_head, raw, labels, mask),
+            loss=_total_loss(self.depth_head, raw, labels, mask, counts),
             predicted_depth=self.depth_head.to_map(raw),
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
@@ -248,6 +250,7 @@ class DavidForNormalEstimation(DavidPreTrainedModel):
         pixel_values: torch.Tensor,
         labels: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
+        counts: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> DavidNormalEstimatorOutput:
         """Predict surface normals.
@@ -256,6 +259,7 @@ class DavidForNormalEstimation(DavidPreTrainedModel):
             pixel_values: Images, shape (B, C, H, W).
             labels: Normals, X right, Y up, Z towards the camera, shape (B, 3, H, W).
             mask: Valid foreground of the labels, bool or weights, shape (B, H, W).
+            counts: What losses are divided by, as of `count_valid`; None counts this batch.
             **kwargs: Options of transformers.
 
         Returns:
@@ -264,7 +268,7 @@ class DavidForNormalEstimation(DavidPreTrainedModel):
         outputs = self.model(pixel_values, **kwargs)
         raw = self.normal_head(outputs.last_hidden_state, pixel_values.shape[-2:])
         return DavidNormalEstimatorOutput(
-            loss=_total_loss(self.normal_head, raw, labels, mask),
+            loss=_total_loss(self.normal_head, raw, labels, mask, counts),
             normals=self.normal_head.to_map(raw),
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
@@ -286,6 +290,7 @@ class DavidForImageMatting(DavidPreTrainedModel):
         pixel_values: torch.Tensor,
         labels: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
+        counts: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> DavidImageMattingOutput:
         """Predict the soft foreground.
@@ -294,6 +299,7 @@ class DavidForImageMatting(DavidPreTrainedModel):
             pixel_values: Images, shape (B, C, H, W).
             labels: Alpha in [0, 1], shape (B, 1, H, W).
             mask: Pixels that count, bool or weights, shape (B, H, W); None counts all.
+            counts: What losses are divided by, as of `count_valid`; None counts this batch.
             **kwargs: Options of transformers.
 
         Returns:
@@ -302,7 +308,7 @@ class DavidForImageMatting(DavidPreTrainedModel):
         outputs = self.model(pixel_values, **kwargs)
         raw = self.alpha_head(outputs.last_hidden_state, pixel_values.shape[-2:])
         return DavidImageMattingOutput(
-            loss=_total_loss(self.alpha_head, raw, labels, mask),
+            loss=_total_loss(self.alpha_head, raw, labels, mask, counts),
             alphas=self.alpha_head.to_map(raw),
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
@@ -325,6 +331,7 @@ class DavidForDensePrediction(DavidPreTrainedModel):
         pixel_values: torch.Tensor,
         labels: Mapping[str, torch.Tensor] | None = None,
         mask: torch.Tensor | Mapping[str, torch.Tensor] | None = None,
+        counts: Mapping[str, torch.Tensor] | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> DavidDensePredictionOutput:
         """Predict every map.
@@ -335,6 +342,8 @@ class DavidForDensePrediction(DavidPreTrainedModel):
                 left out is left out of the loss.
             mask: Valid foreground for depth and normals, bool or weights, shape (B, H, W); or the
                 pixels that count of each task by its name, where samples have different labels.
+            counts: What the losses of each task are divided by, as of `count_valid`; None, and a
+                task left out, count this batch.
             **kwargs: Options of transformers.
 
         Returns:
@@ -347,7 +356,7 @@ class DavidForDensePrediction(DavidPreTrainedModel):
         features, size = outputs.last_hidden_state, pixel_values.shape[-2:]
         raw = {task: self._head(task)(features, size) for task in self.config.tasks}
         maps = {task: self._head(task).to_map(values) for task, values in raw.items()}
-        losses = None if labels is None else self._losses(raw, labels, mask)
+        losses = None if labels is None else self._losses(raw, labels, mask, counts or {})
         return DavidDensePredictionOutput(
             loss=None if losses is None else torch.stack(list(losses.values())).sum(),
             losses=losses and {name: part.detach() for name, part in losses.items()},
@@ -366,6 +375,7 @@ class DavidForDensePrediction(DavidPreTrainedModel):
         raw: Mapping[str, torch.Tensor],
         labels: Mapping[str, torch.Tensor],
         mask: torch.Tensor | Mapping[str, torch.Tensor] | None,
+        counts: Mapping[str, torch.Tensor],
     ) -> dict[str, torch.Tensor]:
         """Return the weighted parts of every labelled task, named "task_part"."""
         if not labels or set(labels) - set(raw):
@@ -378,18 +388,22 @@ class DavidForDensePrediction(DavidPreTrainedModel):
             else:
                 # The foreground is judged everywhere: telling people from background is its task.
                 valid = None if task == "alpha" else mask
-            for name, part in self._head(task).losses(raw[task], target, valid).items():
-                parts[f"{task}_{name}"] = weight * part
+            found = self._head(task).losses(raw[task], target, valid, counts.get(task))
+            parts |= {f"{task}_{name}": weight * part for name, part in found.items()}
         return parts
 
 
 def _total_loss(
-    head: DavidHead, raw: torch.Tensor, labels: torch.Tensor | None, mask: torch.Tensor | None
+    head: DavidHead,
+    raw: torch.Tensor,
+    labels: torch.Tensor | None,
+    mask: torch.Tensor | None,
+    counts: torch.Tensor | None,
 ) -> torch.Tensor | None:
     """Sum the parts of a head's loss, if there are labels."""
     if labels is None:
         return None
-    return torch.stack(list(head.losses(raw, labels, mask).values())).sum()
+    return torch.stack(list(head.losses(raw, labels, mask, counts).values())).sum()
 
 
 # The depth pipeline of transformers looks class names up here, whatever is registered, and would

@@ -7,6 +7,7 @@ from david_hf.model.losses_david import (
     align_scale_shift,
     alpha_losses,
     binary_cross_entropy,
+    count_valid,
     depth_losses,
     dice_loss,
     gradient_matching_loss,
@@ -394,3 +395,31 @@ def test_autocast_does_not_touch_the_losses(generator: torch.Generator) -> None:
         loss = all_losses(*inputs, mask)
 
     torch.testing.assert_close(loss, all_losses(*inputs, mask))
+
+
+@pytest.mark.parametrize("task", ["depth", "normals", "alpha"])
+def test_losses_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(
+    task: str, generator: torch.Generator
+) -> None:
+    mask = (
+        torch.rand(4, 32, 40, generator=generator)
+        < torch.tensor([0.1, 0.5, 0.9, 0.0])[:, None, None]
+    )
+    prediction = torch.rand(4, 3, 32, 40, generator=generator)
+    target = torch.rand(4, 3, 32, 40, generator=generator) + 0.1
+
+    def losses(rows: slice, counts: torch.Tensor | None) -> torch.Tensor:
+        if task == "depth":
+            parts = depth_losses(prediction[rows, 0], target[rows, 0], mask[rows], counts=counts)
+        elif task == "alpha":
+            alpha, true = prediction[rows, :1], target[rows, :1].clamp(0, 1)
+            parts = alpha_losses(alpha, true, mask[rows], counts=counts)
+        else:
+            parts = {"": normal_loss(prediction[rows], target[rows], mask[rows], counts)}
+        return torch.stack(list(parts.values()))
+
+    counts = count_valid(task, mask[:1]) + count_valid(task, mask[1:])
+    whole = losses(slice(None), None)
+    parts = losses(slice(0, 1), counts) + losses(slice(1, 4), counts)
+
+    torch.testing.assert_close(parts, whole)
