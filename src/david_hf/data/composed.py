@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from .composition import Backgrounds, Composition, Figure, compose, load_figure, to_sample
+from .held_out import HeldOut
 from .randomness import Purpose, generator
 from .sample import HumanSample
 from .sources.synthhuman import GeneratedHumans
@@ -26,6 +27,7 @@ class ComposedHumans:
         side: Longer side of the compositions, pixels. May be changed between draws.
         seed: Sample `i` is drawn from (seed, i).
         split: train or validation.
+        held_out: What neither figures nor backgrounds may show, or None.
     """
 
     def __init__(
@@ -36,19 +38,26 @@ class ComposedHumans:
         side: int,
         seed: int = 0,
         split: str = "train",
+        held_out: HeldOut | None = None,
     ) -> None:
+        held_out = held_out or HeldOut()
         self.figures: list[Figure] = []
         for root in folders:
             folder = GeneratedHumans(root, split)
             for position in range(len(folder)):
+                factors = folder.factors(position)
                 # What hides a person stays behind in the render: the cut would hang in the air.
-                if not folder.factors(position).get("occluded"):
+                if not (factors.get("occluded") or held_out.has(factors)):
                     self.figures.append(load_figure(folder, position))
         if not self.figures:
-            raise ValueError(f"{[str(f) for f in folders]}: the {split} split holds no sample")
+            raise ValueError(
+                f"{[str(f) for f in folders]}: the {split} split holds no sample to compose"
+            )
         # Neighbours may stand anywhere only if no side of their own picture cuts them.
         self.neighbours = [f for f in self.figures if not (f.cut[0] or f.cut[2])] or self.figures
-        self.backgrounds = Backgrounds(Path(backgrounds) if backgrounds else None)
+        self.backgrounds = Backgrounds(
+            Path(backgrounds) if backgrounds else None, leave_out=held_out.has_photo
+        )
         self.side, self.seed = side, seed
 
     def draw(self, number: int) -> HumanSample:

@@ -5,7 +5,7 @@ scaled, turned, mirrored and put before thousands of backgrounds, alone or with 
 normals and alpha follow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -248,10 +248,17 @@ class Backgrounds:
     Args:
         folder: Folder of .jpg or .png photos, or None.
         photo_share: How often a photo is used when there are some.
+        leave_out: Tells which photos are not used; None for none.
     """
 
-    def __init__(self, folder: Path | None, photo_share: float = 0.7) -> None:
-        self.photos = [read_photo(path) for path in find_photos(folder)] if folder else []
+    def __init__(
+        self,
+        folder: Path | None,
+        photo_share: float = 0.7,
+        leave_out: Callable[[Path], bool] | None = None,
+    ) -> None:
+        paths = find_photos(folder) if folder else []
+        self.photos = [read_photo(path) for path in paths if not (leave_out and leave_out(path))]
         self.photo_share = photo_share if self.photos else 0.0
 
     def sample(self, rng: np.random.Generator, size: tuple[int, int]) -> Array:
