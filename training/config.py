@@ -10,65 +10,155 @@ import yaml
 
 from david_hf.data.augmentations import PhotometricAugmentations
 from david_hf.data.geometry import GeometricAugmentations
+from david_hf.data.held_out import HeldOut
+from david_hf.data.sources.registry import check_options, find_dataset
 from david_hf.data.transforms import TrainingTransform
-from david_hf.model.configuration_david import DavidConfig
+from david_hf.evaluation.benchmarks.registry import find_benchmark
+from david_hf.model.configuration_david import TASKS, DavidConfig
+
+TRACKERS = ("tensorboard", "trackio", "wandb")
+# What may change when a run goes on: none of it changes the weights.
+FREE_TO_CHANGE = ("num_workers", "log_every", "save_every", "trackers", "validate_every", "resume")
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """One data set of the mixture.
+
+    Attributes:
+        root: Its folder.
+        name: A data set of `david data list`.
+        split: One of its splits.
+        weight: Share of the samples, relative to the other parts.
+        composed: Whether rendered people are put before other backgrounds, alone and in groups;
+            of data set "generated" alone.
+        options: What the data set takes besides.
+    """
+
+    root: str
+    name: str = "generated"
+    split: str = "train"
+    weight: float = 1.0
+    composed: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not Path(self.root).is_dir():
+            raise ValueError(f"data: {self.root} does not exist")
+        splits = find_dataset(self.name).source.splits
+        if self.split not in splits:
+            raise ValueError(
+                f"data: {self.name}: expected a split out of {', '.join(splits)}, got {self.split}"
+            )
+        check_options(self.name, self.options)
+        if self.weight <= 0:
+            raise ValueError(f"data: {self.root}: expected a positive weight, got {self.weight}")
+        if self.composed and self.name != "generated":
+            raise ValueError(f"data: {self.root}: only people of `david synthesize` are composed")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What is measured during the run.
+
+    Attributes:
+        root: Folder of the data.
+        benchmark: One that `david evaluate --list` names.
+        limit: Most images, spread evenly; None for all.
+        options: What its data set takes besides, such as the split.
+    """
+
+    root: str
+    benchmark: str = "synthetic"
+    limit: int | None = 64
+    options: dict[str, Any] = field(default_factory=lambda: {"split": "validation"})
+
+    def __post_init__(self) -> None:
+        find_benchmark(self.benchmark)
+        if not Path(self.root).is_dir():
+            raise ValueError(f"validation: {self.root} does not exist")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run.
+    """One training run. "Our choice" marks numbers that the paper does not give.
 
     Attributes:
-        data: Folders written by `david synthesize`.
+        data: Parts of the mixture; a mere folder stands for composed people of it.
         output_dir: Where checkpoints and logs go.
+        validation: What is measured on the way; the best checkpoint is chosen by it.
         backgrounds: Folder of photos without people, or None for made-up rooms only.
+        held_out: YAML file of what no training may see (`david_hf.data.held_out`), or None.
+        tasks: Heads: some of depth, normals, alpha.
         model_size: Name for `DavidConfig.from_size`.
         model_overrides: Fields of `DavidConfig` to set differently.
+        init_from: david checkpoint to go on from, folder or Hub id; it brings its configuration.
+        backbone: Pretrained encoder: Hub id or folder of a ViT, or for nano torchvision's file.
         geometric: Fields of `GeometricAugmentations` to set differently; None leaves them out: the
             composition places people anew already.
         photometric: Fields of `PhotometricAugmentations` to set differently.
-        backbone_weights: Pretrained encoder file (nano: torchvision's MobileNetV2), or None.
-        steps: Optimizer steps.
-        batch_size: Samples per process and step.
+        epochs: Times through all parts; None takes `steps`. The paper: 100.
+        steps: Optimizer steps, where `epochs` is None.
+        batch_size: Samples per process, step and accumulation. The paper: 24.
+        accumulation: Batches whose gradients are summed for one step.
         sides: Input side over the run: pairs of (share of the steps until which it holds, side).
+            The paper: 512.
         learning_rate: Peak of the decoder's and heads'; warm-up, then cosine to zero. Our choice.
-        backbone_learning_rate_factor: Times the learning rate for the pretrained encoder. Our
+        backbone_learning_rate_factor: Times the learning rate for the encoder. Our choice.
+        weight_decay: AdamW's, on matrices and kernels only. Our choice.
+        warmup_steps: Linear warm-up. Our choice.
+        clip_grad_norm: Largest gradient norm. Our choice.
+        ema_decay: Of the moving average of the weights, which is what is saved; 0 for none. Our
             choice.
-        weight_decay: AdamW's, on matrices and kernels only.
-        warmup_steps: Linear warm-up.
-        clip_grad_norm: Largest gradient norm.
         freeze_batch_norm: Keep the pretrained statistics: small batches would spoil them.
+        gradient_checkpointing: Compute activations of the ViT twice, to save memory.
+        torch_compile: Compile the network.
         seed: Of initial weights and samples.
         num_workers: Loader processes per training process.
         log_every: Steps between log lines.
         save_every: Steps between resumable states.
+        validate_every: Steps between validations.
+        trackers: Some of tensorboard, trackio, wandb.
         mixed_precision: no, bf16 or fp16; None leaves it to the launcher.
         cpu: Stay on the CPU even if there is an accelerator.
+        resume: Go on with the run that `output_dir` holds.
     """
 
-    data: tuple[str, ...]
+    data: tuple[DataPart, ...]
     output_dir: str
+    validation: tuple[Validation, ...] = ()
     backgrounds: str | None = None
+    held_out: str | None = None
+    tasks: tuple[str, ...] = TASKS
     model_size: str = "nano"
     model_overrides: dict[str, Any] = field(default_factory=dict)
+    init_from: str | None = None
+    backbone: str | None = None
     geometric: dict[str, Any] | None = None
     photometric: dict[str, Any] = field(default_factory=dict)
-    backbone_weights: str | None = None
+    epochs: float | None = None
     steps: int = 1500
     batch_size: int = 16
+    accumulation: int = 1
     sides: tuple[tuple[float, int], ...] = ((1.0, 256),)
     learning_rate: float = 2e-3
     backbone_learning_rate_factor: float = 0.5
     weight_decay: float = 0.01
     warmup_steps: int = 100
     clip_grad_norm: float = 5.0
+    ema_decay: float = 0.0
     freeze_batch_norm: bool = True
+    gradient_checkpointing: bool = False
+    torch_compile: bool = False
     seed: int = 0
     num_workers: int = 1
     log_every: int = 20
     save_every: int = 200
+    validate_every: int = 1000
+    trackers: tuple[str, ...] = ("tensorboard",)
     mixed_precision: str | None = None
     cpu: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
         """Check what can be checked before anything is loaded.
@@ -76,28 +166,54 @@ class TrainConfig:
         Raises:
             ValueError: If a value makes no sense or a path does not exist.
         """
-        object.__setattr__(self, "data", tuple(self.data))
-        object.__setattr__(self, "sides", tuple((float(a), int(b)) for a, b in self.sides))
-        positive = ("steps", "batch_size", "learning_rate", "log_every", "save_every")
-        for name in positive:
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        self._set("data", tuple(_data_part(part) for part in self.data))
+        self._set("validation", tuple(_validation(part) for part in self.validation))
+        self._set("sides", tuple((float(a), int(b)) for a, b in self.sides))
+        if not self.tasks or set(self.tasks) - set(TASKS):
+            raise ValueError(f"tasks: expected some of {', '.join(TASKS)}, got {self.tasks}")
+        self._set("tasks", tuple(task for task in TASKS if task in self.tasks))
+        self._set("trackers", tuple(self.trackers))
+        self._check_numbers()
         shares = [share for share, _ in self.sides]
         if not shares or shares != sorted(shares) or shares[-1] != 1.0:
             raise ValueError(f"sides: expected rising shares that end at 1.0, got {self.sides}")
         if not self.data:
             raise ValueError("data: expected at least one folder; `david synthesize` makes one")
-        for name in ("data", "backgrounds", "backbone_weights"):
+        if set(self.trackers) - set(TRACKERS):
+            raise ValueError(f"trackers: expected some of {TRACKERS}, got {self.trackers}")
+        for name in ("backgrounds", "held_out"):
             value = getattr(self, name)
-            for path in value if isinstance(value, tuple) else (value,):
-                if path is not None and not Path(path).exists():
-                    raise ValueError(f"{name}: {path} does not exist")
+            if value is not None and not Path(value).exists():
+                raise ValueError(f"{name}: {value} does not exist")
+        if self.init_from and (self.backbone or self.model_overrides):
+            raise ValueError("init_from brings its network: leave out backbone and model_overrides")
         self.model_config()
         self.transform(self.sides[-1][1])
+        self.left_out()
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_numbers(self) -> None:
+        positive = (
+            *("steps", "batch_size", "accumulation", "learning_rate"),
+            *("log_every", "save_every", "validate_every"),
+        )
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        if self.epochs is not None and self.epochs <= 0:
+            raise ValueError(f"epochs: expected a positive number, got {self.epochs}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay: expected 0 to below 1, got {self.ema_decay}")
 
     def model_config(self) -> DavidConfig:
         """The network's configuration, validated by its own rules."""
-        options = {"freeze_batch_norm": self.freeze_batch_norm, **self.model_overrides}
+        options = {
+            "freeze_batch_norm": self.freeze_batch_norm,
+            "tasks": list(self.tasks),
+            **self.model_overrides,
+        }
         return DavidConfig.from_size(self.model_size, **options)
 
     def transform(self, side: int) -> TrainingTransform:
@@ -107,43 +223,107 @@ class TrainConfig:
             geometric = GeometricAugmentations(**self.geometric)
         return TrainingTransform(side, geometric, PhotometricAugmentations(**self.photometric))
 
-    def side_at(self, step: int) -> int:
-        """Input side of a step."""
-        return next(side for share, side in self.sides if step < share * self.steps or share == 1.0)
+    def left_out(self) -> HeldOut:
+        """What no training may see."""
+        return HeldOut.read(Path(self.held_out)) if self.held_out else HeldOut()
+
+    def side_at(self, step: int, steps: int) -> int:
+        """Input side of one of so many steps."""
+        return next(side for share, side in self.sides if step < share * steps or share == 1.0)
+
+    def plain(self) -> dict[str, Any]:
+        """The configuration as YAML has it."""
+        return dict(yaml.safe_load(yaml.safe_dump(_to_lists(dataclasses.asdict(self)))))
 
     def save(self, path: Path) -> None:
         """Write the configuration as YAML."""
-        plain = dataclasses.asdict(self)
-        plain["data"] = list(self.data)
-        plain["sides"] = [list(pair) for pair in self.sides]
-        path.write_text(yaml.safe_dump(plain, sort_keys=False))
+        path.write_text(yaml.safe_dump(self.plain(), sort_keys=False))
+
+    def check_same_run(self, path: Path) -> None:
+        """Refuse to go on with a run of another configuration.
+
+        Args:
+            path: Configuration that the run began with.
+
+        Raises:
+            ValueError: If weights would depend on a difference.
+        """
+        before = yaml.safe_load(path.read_text())
+        now = self.plain()
+        changed = [
+            name for name in now if name not in FREE_TO_CHANGE and before.get(name) != now[name]
+        ]
+        if changed:
+            listed = ", ".join(f"{n}: {before.get(n)} before, {now[n]} now" for n in changed)
+            raise ValueError(
+                f"{path.parent} holds a run with another configuration ({listed}); take another "
+                "output_dir, or the same configuration"
+            )
 
 
-USAGE = "usage: accelerate launch training/train.py --config FILE [--key VALUE ...]"
+def _data_part(part: Any) -> DataPart:
+    if isinstance(part, DataPart):
+        return part
+    if isinstance(part, str):
+        return DataPart(part, composed=True)
+    return _from_mapping(DataPart, part, "data")
+
+
+def _validation(part: Any) -> Validation:
+    if isinstance(part, Validation):
+        return part
+    if isinstance(part, str):
+        return Validation(part)
+    return _from_mapping(Validation, part, "validation")
+
+
+def _from_mapping(kind: Any, values: Any, name: str) -> Any:
+    known = [item.name for item in dataclasses.fields(kind)]
+    if not isinstance(values, dict) or set(values) - set(known) or "root" not in values:
+        raise ValueError(
+            f"{name}: expected a folder, or a mapping with root and some of {', '.join(known)}, "
+            f"got {values}"
+        )
+    return kind(**values)
+
+
+def _to_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _to_lists(item) for key, item in value.items()}
+    return [_to_lists(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+USAGE = (
+    "usage: accelerate launch training/train.py --config FILE [--key VALUE ...] [--resume]\n"
+    "values are YAML; later files and flags override earlier ones"
+)
 
 
 def parse_config(arguments: list[str]) -> TrainConfig:
-    """Read `--config FILE` and `--key VALUE` (YAML syntax); exit with one line on bad input."""
+    """Read `--config FILE`, `--key VALUE` and `--resume`; exit with one line on bad input."""
     if not arguments or arguments[0] in ("-h", "--help"):
         keys = ", ".join(item.name for item in dataclasses.fields(TrainConfig))
         sys.exit(f"{USAGE}\nkeys: {keys}")
-    if len(arguments) % 2 or not all(flag.startswith("--") for flag in arguments[::2]):
+    words = list(arguments)
+    if "--resume" in words:
+        words.remove("--resume")
+        words += ["--resume", "true"]
+    if len(words) % 2 or not all(flag.startswith("--") for flag in words[::2]):
         sys.exit(f"error: expected pairs of --key VALUE, got {' '.join(arguments)}\n{USAGE}")
-    pairs = [(flag[2:], value) for flag, value in zip(arguments[::2], arguments[1::2], strict=True)]
+    pairs = [(flag[2:], value) for flag, value in zip(words[::2], words[1::2], strict=True)]
     try:
         values: dict[str, Any] = {}
         for key, value in pairs:
-            if key == "config":
-                values |= _read_yaml(Path(value))
-        values |= {key: yaml.safe_load(value) for key, value in pairs if key != "config"}
+            values |= _read_yaml(Path(value)) if key == "config" else {key: yaml.safe_load(value)}
         unknown = sorted(set(values) - {item.name for item in dataclasses.fields(TrainConfig)})
         if unknown:
             raise ValueError(f"unknown keys {unknown}; --help lists the known ones")
-        if isinstance(values.get("data"), str):
-            values["data"] = [values["data"]]
+        for name in ("data", "validation"):
+            if isinstance(values.get(name), str | dict):
+                values[name] = [values[name]]
         return TrainConfig(**values)
     except (ValueError, TypeError, OSError, yaml.YAMLError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {' '.join(str(error).split())}")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """Look at what a training sees: `python training/show_samples.py PICTURE --config FILE ...`.
 
-Writes a contact sheet of composed, augmented samples: picture, alpha, depth, normals.
+Writes a contact sheet of mixed, augmented samples: picture, alpha, depth, normals.
 """
 
 import sys
 from pathlib import Path
 
 from config import TrainConfig, parse_config
+from samples import TrainingSamples
 
-from david_hf.data.composed import ComposedHumans
 from david_hf.data.contact_sheet import write_contact_sheet
-from david_hf.data.randomness import Purpose, generator
 
 COUNT = 18
 
@@ -24,14 +23,9 @@ def main() -> None:
 
 def write_sheet(path: Path, config: TrainConfig) -> None:
     """Write the first samples of a run."""
-    side = config.side_at(config.steps - 1)
-    people = ComposedHumans(config.data, config.backgrounds, side=side, seed=config.seed)
-    transform = config.transform(side)
-    samples = [
-        transform.augment(people.draw(number), generator(Purpose.AUGMENTATION, config.seed, number))
-        for number in range(COUNT)
-    ]
-    write_contact_sheet(samples, path)
+    mixture = TrainingSamples(config).mixture(COUNT)
+    mixture.transform = config.transform(config.sides[-1][1]).augment
+    write_contact_sheet([mixture[number] for number in range(COUNT)], path)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,41 @@
 """Train a david checkpoint: `accelerate launch training/train.py --config FILE [--key VALUE ...]`.
 
-A run that was interrupted goes on from its last state when started again with the same output
-folder: sample `i` depends on the seed and on `i` alone, so the position in the data is the step
-number.
+A run that was killed goes on with `--resume`, and ends in the weights of an unbroken one: sample
+`i` depends on the seed and on `i` alone, so the position in the data is the step number.
+
+Exit codes: 0 done; 1 stopped by what the message says, with a state to go on from.
 """
 
 import math
-import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedType, set_seed
+from averaging import WeightAverage
+from checkpoints import find_state, save_checkpoint, save_state
 from config import TrainConfig, parse_config
+from samples import Batch, TrainingSamples, one_line, to_device
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader
+from validation import flat, metrics_file, score, validate
 
-from david_hf.conversion.mobilenet_v2 import load_imagenet_mobilenet_v2
-from david_hf.data.composed import ComposedHumans
-from david_hf.data.mixture import Mixture
-from david_hf.model import DavidForDensePrediction, DavidImageProcessor
-from david_hf.model.mobilenet_v2_david import DavidMobileNetV2Encoder
+from david_hf.conversion.backbones import load_backbone
+from david_hf.model import DavidForDensePrediction
+from david_hf.model.losses_david import count_valid
 
-STATE = "state"
+CONFIG = "training_config.yaml"
+LAST, BEST = "checkpoint", "best"
+
+
+class StoppedError(RuntimeError):
+    """A run that cannot go on; the message is one line that says how it can."""
 
 
 def main() -> None:
@@ -34,60 +43,326 @@ def main() -> None:
     config = parse_config(sys.argv[1:])
     try:
         train(config)
-    except (ValueError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
+    except (ValueError, StoppedError, OSError) as error:
+        sys.exit(f"error: {one_line(error)}")
 
 
 def train(config: TrainConfig) -> Path:
-    """Run one training and return the folder of the final checkpoint."""
+    """Run one training and return the folder of the final checkpoint.
+
+    Raises:
+        ValueError: If the configuration, or what it names, does not fit.
+        StoppedError: If the run broke off; it can be resumed.
+    """
+    output = Path(config.output_dir)
     set_seed(config.seed)
     accelerator = Accelerator(
-        cpu=config.cpu,
+        # Told so, it finds its fellow processes on a CPU, too.
+        cpu=config.cpu or not torch.accelerator.is_available(),
         mixed_precision=config.mixed_precision,
-        log_with="tensorboard",
-        project_dir=config.output_dir,
+        log_with=list(config.trackers),
+        project_dir=str(output),
     )
-    output = Path(config.output_dir)
     if accelerator.is_main_process:
-        output.mkdir(parents=True, exist_ok=True)
-        config.save(output / "training_config.yaml")
-    accelerator.init_trackers("logs")
-    model = build_model(config)
-    optimizer, scheduler = build_optimizer(config, model)
-    model, optimizer = accelerator.prepare(model, optimizer)
-    # Not prepared: Accelerate would step it once per process, and it counts optimizer steps.
-    accelerator.register_for_checkpointing(scheduler)
-    step = logged = load_state(accelerator, output)
-    clock = time.perf_counter()
-    for batch in batches(accelerator, config, step):
-        losses = training_step(accelerator, config, model, optimizer, scheduler, batch)
-        step += 1
-        if step % config.log_every == 0 or step == config.steps:
-            elapsed = (time.perf_counter() - clock) / (step - logged)
-            log(accelerator, config, losses, step, elapsed, float(scheduler.get_last_lr()[0]))
-            clock, logged = time.perf_counter(), step
-        if step % config.save_every == 0 and step < config.steps:
-            save_state(accelerator, output, step)
-    return save_checkpoint(accelerator, model, config, output)
+        claim(config, output)
+    accelerator.wait_for_everyone()
+    samples = TrainingSamples(config)
+    run = Run.begin(config, accelerator, samples.steps(accelerator.num_processes))
+    run.resume(output)
+    try:
+        run.train(samples, output)
+    finally:
+        accelerator.end_training()
+    return output / LAST
 
 
-def build_model(config: TrainConfig) -> torch.nn.Module:
-    """The network with its pretrained encoder."""
-    model: torch.nn.Module = DavidForDensePrediction(config.model_config())
-    encoder = model.get_submodule("model.encoder")
-    if config.backbone_weights:
-        if not isinstance(encoder, DavidMobileNetV2Encoder):
-            raise ValueError(
-                f"backbone_weights: expected a model with a MobileNetV2 encoder (nano), got "
-                f"{config.model_size}"
+def claim(config: TrainConfig, output: Path) -> None:
+    """Make the folder of a run, or make sure that it may go on in it.
+
+    Raises:
+        ValueError: If it holds a run and `resume` is not set, or a run of another configuration.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / CONFIG
+    if path.is_file() and (config.resume or find_state(output) is None):
+        if config.resume:
+            config.check_same_run(path)
+    elif path.is_file():
+        raise ValueError(f"{output} holds a run; add --resume to go on, or name another output_dir")
+    config.save(path)
+
+
+@dataclass
+class Clock:
+    """Seconds since the last log line, and how many of them went by waiting for data."""
+
+    began: float = field(default_factory=time.perf_counter)
+    waited: float = 0.0
+    steps: int = 0
+
+
+@dataclass
+class Run:
+    """A network, its optimizer, and where they are."""
+
+    config: TrainConfig
+    accelerator: Accelerator
+    model: torch.nn.Module
+    average: WeightAverage | None
+    optimizer: torch.optim.Optimizer
+    scheduler: LambdaLR
+    steps: int
+    step: int = 0
+    best: float = math.inf
+
+    @classmethod
+    def begin(cls, config: TrainConfig, accelerator: Accelerator, steps: int) -> "Run":
+        """Build everything at step 0."""
+        model = build_model(config)
+        optimizer, scheduler = build_optimizer(config, model, steps)
+        if config.torch_compile:
+            model.compile()
+        prepared, optimizer = accelerator.prepare(model, optimizer)
+        average = build_average(config, accelerator, model)
+        run = cls(config, accelerator, prepared, average, optimizer, scheduler, steps)
+        # The schedule is not prepared: Accelerate would step it once per process.
+        accelerator.register_for_checkpointing(scheduler, run, *filter(None, [average]))
+        return run
+
+    @property
+    def network(self) -> DavidForDensePrediction:
+        """The network, not wrapped."""
+        network: Any = self.accelerator.unwrap_model(self.model)
+        return network
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """State dict of the network, averaged if that is wanted; every process must ask."""
+        if self.average is not None:
+            return self.average.weights()
+        return dict(self.accelerator.get_state_dict(self.model))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a state holds besides weights and optimizer."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.best = float(state["best"])
+
+    def resume(self, output: Path) -> None:
+        """Load the last complete state, if there is one."""
+        found = find_state(output)
+        if found is not None:
+            folder, self.step = found
+            self.accelerator.load_state(str(folder))
+            self.accelerator.print(f"resumed at step {self.step} from {folder}")
+
+    def train(self, samples: TrainingSamples, output: Path) -> None:
+        """Go on to the last step, and leave checkpoints.
+
+        Raises:
+            StoppedError: If it cannot.
+        """
+        config, accelerator = self.config, self.accelerator
+        accelerator.init_trackers("logs", config={"config": str(config.plain())})
+        clock = Clock()
+        batches = samples.batches(
+            self.step,
+            self.steps,
+            accelerator.process_index,
+            accelerator.num_processes,
+            accelerator.device.type == "cuda",
+        )
+        while self.step < self.steps:
+            losses = self._step(self._take(batches, clock, output))
+            self.step += 1
+            clock.steps += 1
+            if self._is_due(config.log_every):
+                self._log(losses, clock)
+                clock = Clock()
+            if config.validation and self._is_due(config.validate_every):
+                self._validate(output)
+                clock = Clock()
+            if self._is_due(config.save_every):
+                self._save(output)
+
+    def _is_due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.steps
+
+    def _take(self, batches: Iterator[Batch], clock: Clock, output: Path) -> list[Batch]:
+        """Batches of one step, on the device."""
+        begun = time.perf_counter()
+        try:
+            taken = list(islice(batches, self.config.accumulation))
+        except (ValueError, RuntimeError, OSError) as error:
+            # Damaged samples, and loader processes that were killed: the weights are as they were.
+            if self.accelerator.num_processes == 1:
+                self._save(output)
+            raise StoppedError(
+                f"step {self.step}: cannot load the next samples: {one_line(error)}; mend that and "
+                f"go on with --resume, from {output}"
+            ) from error
+        clock.waited += time.perf_counter() - begun
+        device = self.accelerator.device
+        return [to_device(batch, device, self.config.tasks) for batch in taken]
+
+    def _step(self, batches: list[Batch]) -> dict[str, float]:
+        """One optimizer step; returns the loss, its parts and the gradient norm."""
+        self.model.train()
+        counts = self._counts(batches)
+        total: dict[str, torch.Tensor] = {}
+        for number, batch in enumerate(batches):
+            # The gradients are summed over the batches here, and averaged over processes once.
+            is_last = number == len(batches) - 1
+            with self.accelerator.no_sync(self.model) if not is_last else nullcontext():
+                outputs = self.model(**batch, counts=counts)
+                self.accelerator.backward(outputs.loss)
+            for name, value in {"loss": outputs.loss.detach(), **outputs.losses}.items():
+                total[name] = total.get(name, 0) + value
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_grad_norm)
+        self._check_finite(total["loss"], norm)
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update()
+        means = self.accelerator.reduce(total, "mean")
+        return {**{name: float(value) for name, value in means.items()}, "grad_norm": float(norm)}
+
+    def _counts(self, batches: list[Batch]) -> dict[str, torch.Tensor]:
+        """What losses are divided by, so that any number of processes and batches is one batch."""
+        counts = {
+            task: torch.stack([count_valid(task, batch["mask"][task]) for batch in batches]).sum(0)
+            for task in self.config.tasks
+        }
+        # Not the sum: gradients of the processes are averaged.
+        return dict(self.accelerator.reduce(counts, "mean"))
+
+    def _check_finite(self, loss: torch.Tensor, norm: Any) -> None:
+        finite = torch.isfinite(loss) & torch.isfinite(torch.as_tensor(norm, device=loss.device))
+        is_scaled = self.accelerator.scaler is not None  # which skips such a step by itself
+        if not is_scaled and not bool(self.accelerator.gather(finite[None]).all()):
+            raise StoppedError(
+                f"step {self.step}: the loss or its gradient is not finite; lower the learning "
+                f"rate, or go on with --resume from the last state in {self.config.output_dir}"
             )
-        load_imagenet_mobilenet_v2(encoder, Path(config.backbone_weights))
+
+    def _log(self, losses: dict[str, float], clock: Clock) -> None:
+        """One line for people and one record for the trackers."""
+        config, seconds = self.config, time.perf_counter() - clock.began
+        per_step = config.batch_size * config.accumulation * self.accelerator.num_processes
+        record = {
+            **losses,
+            "learning_rate": float(self.scheduler.get_last_lr()[-1]),
+            "samples_per_second": per_step * clock.steps / seconds,
+            "data_wait_share": clock.waited / seconds,
+        }
+        self.accelerator.log(record, step=self.step)
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        self.accelerator.print(
+            f"step {self.step}/{self.steps}  {shown}  {record['samples_per_second']:.1f} samples/s"
+            f"  waited {record['data_wait_share']:.0%}",
+            flush=True,
+        )
+
+    def _validate(self, output: Path) -> None:
+        """Measure the averaged weights, and keep them if they are the best so far."""
+        weights = self.weights()
+        results = validate(
+            self.network,
+            weights,
+            self.config,
+            output,
+            self.step,
+            self.accelerator.device,
+        )
+        if not self.accelerator.is_main_process:
+            return
+        found = score(results)
+        self.accelerator.log({"validation/score": found, **flat(results)}, step=self.step)
+        self.accelerator.print(f"step {self.step}: validation score {found:.4f}", flush=True)
+        if found < self.best:
+            self.best = found
+            self._write(output / BEST, weights, metrics_file(results))
+
+    def _save(self, output: Path) -> None:
+        """Write a state to go on from, and the checkpoint as it is."""
+        try:
+            save_state(self.accelerator, output, self.step)
+            weights = self.weights()
+            if self.accelerator.is_main_process:
+                self._write(output / LAST, weights)
+        except OSError as error:
+            raise StoppedError(
+                f"step {self.step}: cannot write to {output}: {one_line(error)}; the state and the "
+                "checkpoint before are whole: make room and go on with --resume"
+            ) from error
+
+    def _write(
+        self, folder: Path, weights: dict[str, torch.Tensor], files: dict[str, str] | None = None
+    ) -> None:
+        save_checkpoint(self.network, weights, self.config, folder, files)
+
+
+def build_average(
+    config: TrainConfig, accelerator: Accelerator, model: torch.nn.Module
+) -> WeightAverage | None:
+    """The moving average of the weights, if one is wanted.
+
+    Raises:
+        ValueError: If no process has the whole weights.
+    """
+    if not config.ema_decay:
+        return None
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        raise ValueError(
+            f"ema_decay: expected 0 with {accelerator.distributed_type}, which divides the weights "
+            f"among processes, got {config.ema_decay}"
+        )
+    return WeightAverage(model, config.ema_decay)
+
+
+def build_model(config: TrainConfig) -> DavidForDensePrediction:
+    """The network with its pretrained encoder, or that of a checkpoint.
+
+    Raises:
+        ValueError: If checkpoint or encoder do not fit.
+    """
+    if config.init_from:
+        model = load_checkpoint(config)
+    else:
+        model = DavidForDensePrediction(config.model_config())
+    if config.backbone:
+        encoder: Any = model.get_submodule("model.encoder")
+        print(load_backbone(encoder, config.backbone))  # noqa: T201
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
     # On CPUs, convolutions are several times faster in this layout.
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module: torch.nn.Module = model
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def load_checkpoint(config: TrainConfig) -> DavidForDensePrediction:
+    """The network of a checkpoint; heads that it lacks are fresh.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    try:
+        loaded: DavidForDensePrediction = DavidForDensePrediction.from_pretrained(
+            str(config.init_from),
+            tasks=list(config.tasks),
+            freeze_batch_norm=config.freeze_batch_norm,
+            use_safetensors=True,
+        )
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"init_from: cannot load {config.init_from}: {one_line(error)}") from error
+    return loaded
 
 
 def build_optimizer(
-    config: TrainConfig, model: torch.nn.Module
+    config: TrainConfig, model: torch.nn.Module, steps: int
 ) -> tuple[torch.optim.Optimizer, LambdaLR]:
     """AdamW in four groups (encoder, decayed or not); linear warm-up, then a cosine to zero."""
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
@@ -102,154 +377,17 @@ def build_optimizer(
                 "lr": config.learning_rate * (factor if is_encoder else 1),
                 "weight_decay": config.weight_decay if is_decayed else 0.0,
             }
-            for (is_encoder, is_decayed), parameters in groups.items()
+            for (is_encoder, is_decayed), parameters in sorted(groups.items(), reverse=True)
         ]
     )
 
     def share(step: int) -> float:
         if step < config.warmup_steps:
             return (step + 1) / config.warmup_steps
-        done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+        done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     return optimizer, LambdaLR(optimizer, share)
-
-
-def batches(
-    accelerator: Accelerator, config: TrainConfig, first_step: int
-) -> Iterator[dict[str, Any]]:
-    """Batches from `first_step` to the end, each process its own share, of the step's side."""
-    per_step = config.batch_size * accelerator.num_processes
-    side = config.side_at(first_step)
-    people = ComposedHumans(config.data, config.backgrounds, side=side, seed=config.seed)
-    transform = config.transform(side)
-    dataset = Mixture(
-        [(people, 1.0)], length=config.steps * per_step, transform=transform, seed=config.seed
-    )
-    step = first_step
-    while step < config.steps:
-        side = people.side = transform.side = config.side_at(step)
-        last = next(
-            (s for s in range(step, config.steps) if config.side_at(s) != side), config.steps
-        )
-        own = [
-            s * per_step + accelerator.process_index * config.batch_size + i
-            for s in range(step, last)
-            for i in range(config.batch_size)
-        ]
-        loader = DataLoader(
-            dataset,
-            batch_size=config.batch_size,
-            sampler=own,
-            num_workers=config.num_workers,
-            pin_memory=accelerator.device.type == "cuda",
-        )
-        for batch in loader:
-            yield to_device(batch, accelerator.device)
-        step = last
-
-
-def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """Move a batch; pictures take the layout of the network."""
-    moved = {
-        name: {task: values.to(device) for task, values in batch[name].items()}
-        for name in ("labels", "mask")
-    }
-    pixels = batch["pixel_values"].to(device, memory_format=torch.channels_last)
-    return {"pixel_values": pixels, **moved}
-
-
-def training_step(
-    accelerator: Accelerator,
-    config: TrainConfig,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scheduler: LambdaLR,
-    batch: dict[str, Any],
-) -> dict[str, float]:
-    """One optimizer step; returns the loss parts and the gradient norm.
-
-    Raises:
-        FloatingPointError: If the loss is not finite; the last state on disk is still good.
-    """
-    model.train()
-    outputs = model(**batch)
-    if not torch.isfinite(outputs.loss):
-        raise FloatingPointError(
-            "the loss is not finite; lower the learning rate and start again: the run goes on from "
-            f"its last state in {config.output_dir}"
-        )
-    accelerator.backward(outputs.loss)
-    norm = accelerator.clip_grad_norm_(model.parameters(), config.clip_grad_norm)
-    optimizer.step()
-    scheduler.step()
-    optimizer.zero_grad()
-    losses = {name: float(value) for name, value in outputs.losses.items()}
-    return {"loss": float(outputs.loss.detach()), "grad_norm": float(norm), **losses}
-
-
-def log(
-    accelerator: Accelerator,
-    config: TrainConfig,
-    losses: dict[str, float],
-    step: int,
-    seconds: float,
-    learning_rate: float,
-) -> None:
-    """One line for people and one record for the tracker."""
-    rate = config.batch_size * accelerator.num_processes / seconds
-    record = {**losses, "learning_rate": learning_rate, "samples_per_second": rate}
-    accelerator.log(record, step=step)
-    shown = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
-    accelerator.print(f"step {step}/{config.steps}  {shown}  {rate:.1f} samples/s", flush=True)
-
-
-def save_state(accelerator: Accelerator, output: Path, step: int) -> None:
-    """Write a resumable state under a temporary name, then put it in the place of the last one."""
-    partial, final = output / "state_partial", output / STATE
-    if accelerator.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
-    if accelerator.is_main_process:
-        (partial / "step.txt").write_text(str(step))
-        previous = output / "state_previous"
-        if final.exists():
-            final.rename(previous)
-        partial.rename(final)
-        shutil.rmtree(previous, ignore_errors=True)
-    accelerator.wait_for_everyone()
-
-
-def load_state(accelerator: Accelerator, output: Path) -> int:
-    """Load the last complete state, if there is one, and return its step."""
-    for name in (STATE, "state_previous"):
-        counter = output / name / "step.txt"
-        if counter.is_file():
-            accelerator.load_state(str(output / name))
-            accelerator.print(f"resumed at step {counter.read_text()} from {output / name}")
-            return int(counter.read_text())
-    return 0
-
-
-def save_checkpoint(
-    accelerator: Accelerator, model: torch.nn.Module, config: TrainConfig, output: Path
-) -> Path:
-    """Write the final checkpoint: weights, image processor, training configuration."""
-    accelerator.wait_for_everyone()
-    folder = output / "checkpoint"
-    if accelerator.is_main_process:
-        unwrapped = accelerator.unwrap_model(model).to(memory_format=torch.contiguous_format)
-        unwrapped.save_pretrained(folder)
-        side = unwrapped.config.input_size
-        # The training pictures are RGB; only the official weights want BGR.
-        options: dict[str, Any] = {"size": {"height": side, "width": side}, "channel_order": "rgb"}
-        processor = DavidImageProcessor(**options)
-        processor.save_pretrained(folder)
-        config.save(folder / "training_config.yaml")
-        accelerator.print(f"wrote {folder}")
-    accelerator.end_training()
-    return folder
 
 
 if __name__ == "__main__":

@@ -54,15 +54,23 @@ def write_card(checkpoint: Path, template: Path) -> Path:
 def count_training_data(config: TrainConfig) -> dict[str, Any]:
     """Count rendered people by category, people held out, and background photos."""
     categories: Counter[str] = Counter()
-    for root in config.data:
-        categories.update(GeneratedHumans(root, "train").categories())
-    indices = [int(i) for root in config.data for i in GeneratedHumans(root, "all").indices]
-    background_photos = Backgrounds(Path(config.backgrounds) if config.backgrounds else None).photos
+    roots = [part.root for part in config.data if part.name == "generated"]
+    held_out = config.left_out()
+    for root in roots:
+        source = GeneratedHumans(root, "train")
+        kept = [
+            source.factors(i) for i in range(len(source)) if not held_out.has(source.factors(i))
+        ]
+        categories.update(str(factors.get("category", "")) for factors in kept)
+    indices = [int(i) for root in roots for i in GeneratedHumans(root, "all").indices]
+    photos = Backgrounds(
+        Path(config.backgrounds) if config.backgrounds else None, leave_out=held_out.has_photo
+    ).photos
     return {
         "categories": dict(categories),
         "num_held_out_indices": len(indices) - categories.total(),
         "seed_range": [min(indices), max(indices)],
-        "num_backgrounds": len(background_photos),
+        "num_backgrounds": len(photos),
     }
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from config import TrainConfig, parse_config
+from config import DataPart, TrainConfig, parse_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,7 +15,7 @@ def test_a_flag_overrides_the_file(tmp_path: Path) -> None:
 
     assert config.steps == 9
     assert config.learning_rate == 1e-4
-    assert config.data == (str(tmp_path),)
+    assert config.data == (DataPart(str(tmp_path), composed=True),)
 
 
 def test_a_saved_configuration_reads_back(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_saved_configuration_reads_back(tmp_path: Path) -> None:
 def test_the_side_follows_its_schedule(tmp_path: Path) -> None:
     config = TrainConfig((str(tmp_path),), "x", sides=((0.5, 64), (1.0, 96)), steps=10)
 
-    assert [config.side_at(step) for step in (0, 4, 5, 9)] == [64, 64, 96, 96]
+    assert [config.side_at(step, 10) for step in (0, 4, 5, 9)] == [64, 64, 96, 96]
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,16 @@ def test_the_side_follows_its_schedule(tmp_path: Path) -> None:
         (["--sides", "[[0.5, 64]]"], "expected rising shares that end at 1.0"),
         (["--colour", "red"], "unknown keys ['colour']"),
         (["--model_size", "huge"], "unknown size 'huge'"),
+        (["--data", "[{root: ., name: ppm}]"], "unknown data set 'ppm'"),
+        (["--data", "[{root: ., split: test}]"], "expected a split out of train, validation, all"),
+        (["--data", "[{root: ., weight: 0}]"], "expected a positive weight"),
+        (["--data", "[{folder: .}]"], "expected a folder, or a mapping with root"),
+        (["--data", "[{root: ., name: folder, composed: true}]"], "only people of `david synth"),
+        (["--tasks", "[depth, colour]"], "tasks: expected some of depth, normals, alpha"),
+        (["--trackers", "[paper]"], "trackers: expected some of"),
+        (["--ema_decay", "1.0"], "ema_decay: expected 0 to below 1"),
+        (["--validation", "[{root: ., benchmark: x}]"], "unknown benchmark 'x'"),
+        (["--init_from", "x", "--backbone", "y"], "leave out backbone"),
         (["--steps"], "expected pairs of --key VALUE"),
         (["--config", "/no/such.yaml"], "No such file"),
         (["steps", "3"], "expected pairs of --key VALUE"),

@@ -1,13 +1,29 @@
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import train as training
+import yaml
+from averaging import WeightAverage
+from checkpoints import STATE, find_state
 from config import TrainConfig
 from figures import write_person
+from samples import TrainingSamples
 
-from david_hf.model import DavidForDensePrediction, DavidImageProcessor
+from david_hf import DavidPredictor
+from david_hf.model import (
+    DavidForDensePrediction,
+    DavidForNormalEstimation,
+    DavidImageProcessor,
+)
 
+ROOT = Path(__file__).parents[2]
 SMALL = {"image_size": 64, "input_size": 64}
 
 
@@ -18,23 +34,64 @@ def people(tmp_path: Path) -> str:
     return str(tmp_path / "people")
 
 
-def configure(people: str, output: Path, **changes: object) -> TrainConfig:
-    settings = {
+def settings(people: str, output: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "data": [people],
+        "output_dir": str(output),
         "model_overrides": SMALL,
         "steps": 4,
         "batch_size": 2,
-        "sides": ((0.5, 32), (1.0, 64)),
+        "sides": [[0.5, 32], [1.0, 64]],
         "warmup_steps": 1,
+        "ema_decay": 0.9,
         "num_workers": 0,
         "log_every": 2,
         "save_every": 2,
         "cpu": True,
+        **changes,
     }
-    return TrainConfig((people,), str(output), **{**settings, **changes})  # type: ignore[arg-type]
+
+
+def configure(people: str, output: Path, **changes: Any) -> TrainConfig:
+    return TrainConfig(**settings(people, output, **changes))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return DavidForDensePrediction.from_pretrained(folder).state_dict()
+
+
+def flat_weights(run: Path) -> torch.Tensor:
+    found = weights(run / "checkpoint")
+    return torch.cat([value.double().flatten() for value in found.values()])
+
+
+def start(config: dict[str, Any], *more: str, processes: int = 1) -> "subprocess.Popen[str]":
+    """The script in processes of its own."""
+    file = Path(config["output_dir"]).with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(config))
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [
+        sys.executable,
+        *(launcher if processes > 1 else []),
+        str(ROOT / "training/train.py"),
+        "--config",
+        str(file),
+        *more,
+    ]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> str:
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    return output
 
 
 def test_a_run_ends_in_a_checkpoint_that_loads(people: str, tmp_path: Path) -> None:
@@ -50,36 +107,136 @@ def test_a_run_ends_in_a_checkpoint_that_loads(people: str, tmp_path: Path) -> N
     assert processor.channel_order == "rgb"
     assert dict(processor.size) == {"height": 64, "width": 64}
     assert all(value.isfinite().all() for value in weights(folder).values())
+    assert list((tmp_path / "run" / "logs").rglob("events*"))
 
 
-def test_a_resumed_run_equals_an_unbroken_one(
+def test_a_run_of_one_task_ends_in_the_class_of_that_task(people: str, tmp_path: Path) -> None:
+    folder = training.train(configure(people, tmp_path / "run", tasks=["normals"]))
+
+    loaded = DavidPredictor.from_pretrained(folder, "cpu")
+    assert isinstance(loaded.model, DavidForNormalEstimation)
+    assert loaded.tasks == ("normals",)
+
+
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_weights(
+    people: str, tmp_path: Path
+) -> None:
+    config = settings(people, tmp_path / "broken", steps=60, save_every=2, num_workers=1)
+    process = start(config)
+    counter = tmp_path / "broken" / STATE / "step.txt"
+    deadline = time.monotonic() + 120
+    while not (counter.is_file() and counter.read_text()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert find_state(tmp_path / "broken") is not None
+
+    said = finish(start(config, "--resume"))
+    finish(start({**config, "output_dir": str(tmp_path / "unbroken")}))
+
+    assert "resumed at step" in said
+    expected = weights(tmp_path / "unbroken" / "checkpoint")
+    for name, value in weights(tmp_path / "broken" / "checkpoint").items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=name)
+
+
+def test_two_processes_are_one_with_twice_the_batch(people: str, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"save_every": 100, "sides": [[1.0, 64]], "learning_rate": 1e-3}
+    finish(start(settings(people, tmp_path / "two", **changes), processes=2))
+
+    training.train(configure(people, tmp_path / "one", **changes | {"batch_size": 4}))
+    training.train(configure(people, tmp_path / "accumulated", **changes | {"accumulation": 2}))
+
+    # AdamW makes steps of one size of gradients that are nothing but rounding: what counts is how
+    # far all weights are from each other, beside how far they moved.
+    training.train(configure(people, tmp_path / "other", **changes))
+    expected = flat_weights(tmp_path / "one")
+    other = (flat_weights(tmp_path / "other") - expected).norm()
+    for name in ("two", "accumulated"):
+        assert (flat_weights(tmp_path / name) - expected).norm() < 0.02 * other, name
+
+
+def test_a_run_that_is_there_is_not_overwritten(people: str, tmp_path: Path) -> None:
+    config = configure(people, tmp_path / "run", steps=2)
+    training.train(config)
+
+    with pytest.raises(ValueError, match="holds a run; add --resume to go on"):
+        training.train(config)
+    other = configure(people, tmp_path / "run", steps=2, seed=3, resume=True)
+    with pytest.raises(ValueError, match=r"another configuration \(seed: 0 before, 3 now\)"):
+        training.train(other)
+    training.train(configure(people, tmp_path / "run", steps=2, log_every=1, resume=True))
+
+
+def test_the_best_checkpoint_is_kept_with_its_figures(people: str, tmp_path: Path) -> None:
+    validation = [{"root": people, "limit": 2, "options": {"split": "all"}}]
+
+    training.train(
+        configure(people, tmp_path / "run", validation=validation, validate_every=2, steps=4)
+    )
+
+    best = tmp_path / "run" / "best"
+    metrics = yaml.safe_load((best / "metrics.json").read_text())
+    assert metrics["num_images"] == 2
+    assert 0 <= metrics["overall"]["alpha_iou"] <= 1
+    folder = tmp_path / "run" / "validation" / "0000002" / "0-synthetic"
+    assert len(list((folder / "examples").glob("*.png"))) == 9
+    DavidForDensePrediction.from_pretrained(best)
+
+
+def test_a_damaged_sample_ends_in_one_line_and_a_state(people: str, tmp_path: Path) -> None:
+    config = configure(
+        people, tmp_path / "run", data=[{"root": people, "split": "all"}], num_workers=1
+    )
+    samples = TrainingSamples(config)
+    broken = sorted(Path(people).glob("depth_*.exr"))[-1]
+    broken.write_bytes(b"nonsense")
+
+    with pytest.raises(
+        training.StoppedError, match=r"cannot load the next samples: .*depth: "
+    ) as e:
+        training.train(config)
+
+    assert "\n" not in str(e.value)
+    assert "go on with --resume" in str(e.value)
+    assert (tmp_path / "run" / "checkpoint" / "model.safetensors").is_file()
+    assert samples.number == 4
+
+
+def test_a_full_disk_ends_in_one_line_and_keeps_the_state_before(
     people: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unbroken = training.train(configure(people, tmp_path / "unbroken"))
+    save = training.save_state
 
-    class KilledError(Exception):
-        pass
+    def fail_later(accelerator: Any, output: Path, step: int) -> None:
+        if step > 2:
+            raise OSError(28, "No space left on device")
+        save(accelerator, output, step)
 
-    step = training.training_step
-    calls = []
+    monkeypatch.setattr(training, "save_state", fail_later)
 
-    def die_at_the_fourth_step(*arguments: object) -> dict[str, float]:
-        calls.append(1)
-        if len(calls) == 4:
-            raise KilledError
-        return step(*arguments)  # type: ignore[arg-type]
+    with pytest.raises(training.StoppedError, match="No space left on device"):
+        training.train(configure(people, tmp_path / "run"))
+    found = find_state(tmp_path / "run")
+    assert found is not None
+    assert found[1] == 2
+    DavidForDensePrediction.from_pretrained(tmp_path / "run" / "checkpoint")
 
-    monkeypatch.setattr(training, "training_step", die_at_the_fourth_step)
-    broken = configure(people, tmp_path / "broken")
-    with pytest.raises(KilledError):
-        training.train(broken)
-    assert (tmp_path / "broken" / "state" / "step.txt").read_text() == "2"
-    resumed = training.train(broken)
 
-    assert len(calls) == 4 + 2
-    expected = weights(unbroken)
-    for name, value in weights(resumed).items():
-        torch.testing.assert_close(value, expected[name], msg=name)
+def test_young_averages_forget_faster() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(layer.weight)
+    average = WeightAverage(layer, 0.9)
+    torch.nn.init.ones_(layer.weight)
+    average.update()
+    assert average.weights()["weight"].item() == pytest.approx(0.9)
+    for _ in range(200):
+        average.update()
+    torch.nn.init.zeros_(layer.weight)
+    average.update()
+    assert average.weights()["weight"].item() == pytest.approx(0.9)
 
 
 def test_the_loss_falls_on_two_people(people: str, tmp_path: Path) -> None:
@@ -87,13 +244,15 @@ def test_the_loss_falls_on_two_people(people: str, tmp_path: Path) -> None:
         people, tmp_path / "run", steps=25, sides=((1.0, 64),), batch_size=4, save_every=1000
     )
     losses: list[float] = []
-    step = training.training_step
+    step = training.Run._step
+
+    def note(self: Any, batches: Any) -> dict[str, float]:
+        found = step(self, batches)
+        losses.append(found["loss"])
+        return found
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            training,
-            "training_step",
-            lambda *a: (lambda result: losses.append(result["loss"]) or result)(step(*a)),
-        )
+        patch.setattr(training.Run, "_step", note)
         training.train(config)
 
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
@@ -111,13 +270,13 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
     monkeypatch.setattr(DavidForDensePrediction, "forward", broken_forward)
 
-    with pytest.raises(FloatingPointError, match="the loss is not finite; lower the learning rate"):
+    with pytest.raises(training.StoppedError, match="not finite; lower the learning rate"):
         training.train(configure(people, tmp_path / "run"))
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero(people: str, tmp_path: Path) -> None:
     config = configure(people, tmp_path, steps=10, warmup_steps=2, learning_rate=1.0)
-    optimizer, scheduler = training.build_optimizer(config, training.build_model(config))
+    optimizer, scheduler = training.build_optimizer(config, training.build_model(config), 10)
     rates = []
     for _ in range(10):
         rates.append(max(group["lr"] for group in optimizer.param_groups))
@@ -133,7 +292,7 @@ def test_the_learning_rate_warms_up_and_falls_to_zero(people: str, tmp_path: Pat
 def test_the_encoder_learns_slower(people: str, tmp_path: Path) -> None:
     config = configure(people, tmp_path, learning_rate=1.0, backbone_learning_rate_factor=0.25)
 
-    optimizer, _ = training.build_optimizer(config, training.build_model(config))
+    optimizer, _ = training.build_optimizer(config, training.build_model(config), 10)
 
     rates = {group["initial_lr"] for group in optimizer.param_groups}
     assert rates == {1.0, 0.25}

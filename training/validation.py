@@ -1,0 +1,92 @@
+"""Measuring during a run: the protocols of `david evaluate`, and one score to choose by."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from checkpoints import image_processor, in_final_form
+from config import TrainConfig
+
+from david_hf.evaluation.benchmarks.registry import find_benchmark
+from david_hf.evaluation.predictors.david import DavidEvaluationPredictor
+from david_hf.evaluation.report.card_metrics import card_metrics
+from david_hf.evaluation.results import EvaluationResult
+from david_hf.evaluation.runner import RunOptions, evaluate
+from david_hf.model import DavidForDensePrediction
+from david_hf.predictor import DavidPredictor
+
+
+def validate(
+    model: DavidForDensePrediction,
+    weights: dict[str, torch.Tensor],
+    config: TrainConfig,
+    output: Path,
+    step: int,
+    device: torch.device,
+) -> list[EvaluationResult]:
+    """Measure weights on every validation set; the processes share the images.
+
+    Args:
+        model: The network, not wrapped.
+        weights: Its state dict, or the moving average of it.
+        config: Of the run.
+        output: Of the run: results and pictures go to validation/STEP/BENCHMARK.
+        step: Step of the run.
+        device: Where to predict.
+
+    Returns:
+        Results in the order of the configuration, in the main process; none in the others.
+    """
+    final = in_final_form(model, weights)
+    processor = image_processor(final.config.input_size)
+    predictor = DavidEvaluationPredictor(
+        DavidPredictor(final, processor, config.tasks, device),
+        name=Path(config.output_dir).name,
+        facts={"family": "david", "step": step},
+    )
+    results = []
+    for number, part in enumerate(config.validation):
+        folder = output / "validation" / f"{step:07d}" / f"{number}-{part.benchmark}"
+        options = RunOptions(limit=part.limit, data_options=part.options, num_workers=0)
+        result = evaluate(
+            replace(find_benchmark(part.benchmark)), Path(part.root), predictor, folder, options
+        )
+        if result is not None:
+            shutil.rmtree(folder / "parts", ignore_errors=True)
+            results.append(result)
+    return results
+
+
+def score(results: list[EvaluationResult]) -> float:
+    """One number for the errors of all tasks and sets, less is better. Our choice.
+
+    Mean of 1 - IoU, of the mean angle over 90 degrees, and of AbsRel.
+    """
+    errors = []
+    for result in results:
+        found = result.summary
+        if "alpha" in found:
+            errors.append(1 - found["alpha"]["iou"])
+        if "normals" in found:
+            errors.append(found["normals"]["mean_deg"] / 90)
+        if "depth" in found:
+            errors.append(found["depth"]["abs_rel"])
+    return fmean(errors)
+
+
+def metrics_file(results: list[EvaluationResult]) -> dict[str, str]:
+    """Text of a checkpoint's metrics.json by its name: of the first validation set."""
+    return {"metrics.json": json.dumps(card_metrics(results[0]), indent=2) + "\n"}
+
+
+def flat(results: list[EvaluationResult]) -> dict[str, float]:
+    """Means over images by SET/TASK_METRIC, for trackers."""
+    return {
+        f"{result.benchmark}/{task}_{name}": value
+        for result in results
+        for task, metrics in result.summary.items()
+        for name, value in metrics.items()
+    }
