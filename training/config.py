@@ -33,6 +33,7 @@ class DataPart:
         composed: Whether rendered people are put before other backgrounds, alone and in groups;
             of data set "generated" alone.
         options: What the data set takes besides.
+        limit: Most samples, spread evenly; None for all.
     """
 
     root: str
@@ -41,10 +42,16 @@ class DataPart:
     weight: float = 1.0
     composed: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         if not Path(self.root).is_dir():
             raise ValueError(f"data: {self.root} does not exist")
+        if self.limit is not None and (self.limit < 1 or self.composed):
+            raise ValueError(
+                f"data: {self.root}: expected a limit of 1 or more, of samples that are not "
+                f"composed, got {self.limit}"
+            )
         splits = find_dataset(self.name).source.splits
         if self.split not in splits:
             raise ValueError(
@@ -314,7 +321,7 @@ def parse_config(arguments: list[str]) -> TrainConfig:
     try:
         values: dict[str, Any] = {}
         for key, value in pairs:
-            values |= _read_yaml(Path(value)) if key == "config" else {key: yaml.safe_load(value)}
+            values |= read_yaml(Path(value)) if key == "config" else {key: yaml.safe_load(value)}
         unknown = sorted(set(values) - {item.name for item in dataclasses.fields(TrainConfig)})
         if unknown:
             raise ValueError(f"unknown keys {unknown}; --help lists the known ones")
@@ -326,8 +333,15 @@ def parse_config(arguments: list[str]) -> TrainConfig:
         sys.exit(f"error: {' '.join(str(error).split())}")
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Values of a file, over those of the file beside it that its key `extends` names.
+
+    Raises:
+        ValueError: If a file is no mapping.
+        OSError: If it cannot be read.
+    """
     content = yaml.safe_load(path.read_text())
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a mapping of keys to values")
-    return content
+    base = content.pop("extends", None)
+    return content if base is None else {**read_yaml(path.parent / str(base)), **content}

@@ -14,6 +14,7 @@ from david_hf.data.mixture import Draws, Mixture
 from david_hf.data.sample import HumanSample
 from david_hf.data.sources.registry import open_source
 from david_hf.data.sources.synthhuman import GeneratedHumans
+from david_hf.evaluation.runner import choose_positions
 
 Batch = dict[str, Any]
 
@@ -107,10 +108,26 @@ def _open(part: DataPart, config: TrainConfig) -> Draws | Sequence[HumanSample]:
             split=part.split,
             held_out=held_out,
         )
-    source = open_source(part.name, part.root, part.split, **part.options)
+    source: Any = open_source(part.name, part.root, part.split, **part.options)
     if isinstance(source, GeneratedHumans):
-        return WithoutHeldOut(source, held_out)
+        source = WithoutHeldOut(source, held_out)
+    if part.limit is not None and part.limit < len(source):
+        source = Chosen(source, choose_positions(len(source), part.limit))
     return source
+
+
+class Chosen(Sequence[HumanSample]):
+    """Some samples of a data set."""
+
+    def __init__(self, source: Sequence[HumanSample], positions: Sequence[int]) -> None:
+        self._source, self._positions = source, positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, position: Any) -> Any:
+        """One sample."""
+        return self._source[self._positions[position]]
 
 
 def _size(part: Draws | Sequence[HumanSample]) -> int:

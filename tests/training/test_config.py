@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from config import DataPart, TrainConfig, parse_config
+from accelerate.commands.config.config_args import load_config_from_file
+from config import DataPart, TrainConfig, parse_config, read_yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,13 +66,31 @@ def test_bad_input_ends_in_a_clear_line(arguments: list[str], message: str, tmp_
     assert str(caught.value).startswith("error: ")
 
 
-def test_the_shipped_configurations_name_known_keys() -> None:
-    fields = set(TrainConfig.__dataclass_fields__)
-    files = sorted((ROOT / "training" / "configs").glob("*.yaml"))
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "training" / "configs").glob("*.yaml")), ids=lambda file: file.stem
+)
+def test_the_shipped_configurations_are_valid(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = read_yaml(file)
+    roots = [part["root"] for part in (*values["data"], *values["validation"])]
+    for folder in (*roots, values.get("backgrounds", "data")):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "training").symlink_to(ROOT / "training")
+    monkeypatch.chdir(tmp_path)
 
-    assert files
-    for file in files:
-        assert set(yaml.safe_load(file.read_text())) <= fields, file
+    config = TrainConfig(**{"output_dir": "runs/paper", **values})
+
+    assert config.output_dir == f"runs/{file.stem}"
+    if file.stem not in ("nano", "p3m", "thuman"):
+        assert (config.epochs, config.batch_size) in [(100, 24), (200, 24), (500, 24)]
+
+
+def test_a_file_extends_the_one_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("steps: 3\nseed: 4\n")
+    (tmp_path / "more.yaml").write_text("extends: base.yaml\nseed: 5\n")
+
+    assert read_yaml(tmp_path / "more.yaml") == {"steps": 3, "seed": 5}
 
 
 def test_augmentations_are_set_by_the_configuration(tmp_path: Path) -> None:
@@ -90,3 +109,14 @@ def test_augmentations_are_set_by_the_configuration(tmp_path: Path) -> None:
     assert transform.photometric.blur_probability == 0
     with pytest.raises(ValueError, match="noise: expected a number"):
         TrainConfig(data=(str(tmp_path),), output_dir="out", photometric={"noise": "much"})
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "training" / "launch").glob("*.yaml")), ids=lambda file: file.stem
+)
+def test_accelerate_reads_the_launch_files(file: Path) -> None:
+    loaded = load_config_from_file(str(file))
+
+    processes = {"cpu": 1, "one_gpu": 1, "several_nodes": 8}.get(file.stem, 4)
+    assert loaded.num_processes == processes
+    assert loaded.use_cpu is (file.stem == "cpu")
