@@ -163,7 +163,7 @@ class TrainConfig:
     save_every: int = 200
     validate_every: int = 1000
     trackers: tuple[str, ...] = ("tensorboard",)
-    mixed_precision: str | None = None
+    mixed_precision: str | bool | None = None
     cpu: bool = False
     resume: bool = False
 
@@ -180,6 +180,12 @@ class TrainConfig:
             raise ValueError(f"tasks: expected some of {', '.join(TASKS)}, got {self.tasks}")
         self._set("tasks", tuple(task for task in TASKS if task in self.tasks))
         self._set("trackers", tuple(self.trackers))
+        if self.mixed_precision is False:  # what YAML makes of no
+            self._set("mixed_precision", "no")
+        if self.mixed_precision not in (None, "no", "bf16", "fp16"):
+            raise ValueError(
+                f"mixed_precision: expected no, bf16 or fp16, got {self.mixed_precision}"
+            )
         self._check_numbers()
         shares = [share for share, _ in self.sides]
         if not shares or shares != sorted(shares) or shares[-1] != 1.0:

@@ -19,6 +19,12 @@ def test_a_flag_overrides_the_file(tmp_path: Path) -> None:
     assert config.data == (DataPart(str(tmp_path), composed=True),)
 
 
+def test_no_mixed_precision_may_be_said_in_yaml(tmp_path: Path) -> None:
+    words = ["--data", str(tmp_path), "--output_dir", "x", "--mixed_precision", "no"]
+
+    assert parse_config(words).mixed_precision == "no"
+
+
 def test_a_saved_configuration_reads_back(tmp_path: Path) -> None:
     config = TrainConfig((str(tmp_path),), "x", sides=((0.5, 64), (1.0, 96)), steps=10)
 
@@ -48,6 +54,7 @@ def test_the_side_follows_its_schedule(tmp_path: Path) -> None:
         (["--data", "[{root: ., name: folder, composed: true}]"], "only people of `david synth"),
         (["--tasks", "[depth, colour]"], "tasks: expected some of depth, normals, alpha"),
         (["--trackers", "[paper]"], "trackers: expected some of"),
+        (["--mixed_precision", "fp4"], "mixed_precision: expected no, bf16 or fp16"),
         (["--ema_decay", "1.0"], "ema_decay: expected 0 to below 1"),
         (["--validation", "[{root: ., benchmark: x}]"], "unknown benchmark 'x'"),
         (["--init_from", "x", "--backbone", "y"], "leave out backbone"),

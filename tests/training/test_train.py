@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import torch
 import train as training
 import yaml
 from averaging import WeightAverage
+from benchmark_layouts import write_people
 from checkpoints import STATE, find_state
-from config import TrainConfig
+from config import TrainConfig, parse_config
 from figures import write_person
+from layouts import write_p3m
 from samples import TrainingSamples
 
 from david_hf import DavidPredictor
@@ -296,3 +299,28 @@ def test_the_encoder_learns_slower(people: str, tmp_path: Path) -> None:
 
     rates = {group["initial_lr"] for group in optimizer.param_groups}
     assert rates == {1.0, 0.25}
+
+
+@pytest.mark.parametrize("name", ["p3m", "thuman"])
+def test_the_bundled_checkpoint_is_fine_tuned_as_the_page_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs/training.md").read_text("utf-8").replace("\\\n", "")
+    command = next(line for line in page.splitlines() if f"configs/{name}.yaml" in line)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("src", "training"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    if name == "p3m":
+        for split in ("train", "P3M-500-NP"):
+            write_p3m(tmp_path / "data/P3M-10k", split)
+    else:
+        for folder in ("THuman", "THuman-train"):
+            (tmp_path / "data" / folder).mkdir(parents=True)
+            write_people(tmp_path / "data" / folder)
+    words = shlex.split(command)
+    small = ["--batch_size", "2", "--epochs", "1", "--num_workers", "0", "--cpu", "true"]
+
+    training.train(parse_config([*words[words.index("--config") :], *small]))
+
+    tasks = {"p3m": ("alpha",), "thuman": ("depth",)}[name]
+    assert DavidPredictor.from_pretrained(f"runs/{name}/best", "cpu").tasks == tasks
