@@ -121,6 +121,15 @@ def evaluate(
             rich_help_panel=PROTOCOL,
         ),
     ] = None,
+    max_depth: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            help="Farthest depth in metres that a disparity may stand for.",
+            show_default="10",
+            rich_help_panel=PROTOCOL,
+        ),
+    ] = None,
     max_pixels: Annotated[
         int | None,
         typer.Option(
@@ -205,6 +214,7 @@ def evaluate(
             "space": align_space,
             "estimator": estimator,
             "group": align_group,
+            "max_depth_m": max_depth,
         }
         wanted = wanted.with_protocol(
             {name: value for name, value in changed.items() if value is not None}, max_pixels
@@ -217,6 +227,7 @@ def evaluate(
             groups=read_groups(groups) if groups is not None else {},
             examples=examples,
         )
+        wanted.open(data, options.data_options)  # refuses before a model is loaded
         torch.set_num_threads(num_threads)
         predictor = open_predictor(
             model,

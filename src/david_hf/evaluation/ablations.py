@@ -1,8 +1,10 @@
 """The paper's ablations, over checkpoints of yours: which models, on what, beside which table."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from david_hf.data.sources.registry import options_of
 
 from .benchmarks.registry import Benchmark, benchmarks, find_benchmark
 from .paper import paper_tables
@@ -135,6 +137,13 @@ def run_ablation(
         raise ValueError(
             f"expected at least {ablation.least_models} models to compare, got {len(models)}"
         )
+    options = options or RunOptions()
+    folders = {_folder_name(label) for label in models}
+    if len(folders) < len(models) or "" in folders:
+        raise ValueError(
+            f"expected labels that differ as names of folders, got {', '.join(models)}"
+        )
+    per_benchmark = _divide_options(options, chosen)
     results = []
     for label, opened in models.items():
         model = opened()
@@ -149,12 +158,30 @@ def run_ablation(
                     root,
                     predictor,
                     output / _folder_name(predictor.name) / name,
-                    options,
+                    per_benchmark[name],
                     lambda done, total, what=what: on_progress(what, done, total),  # type: ignore[misc]
                 )
                 results += [result] if result is not None else []
                 process_state().wait_for_everyone()
     return results
+
+
+def _divide_options(options: RunOptions, names: Iterable[str]) -> dict[str, RunOptions]:
+    """Give each benchmark those options that its data set takes.
+
+    Raises:
+        ValueError: If there is an option that none takes.
+    """
+    taken = {name: options_of(find_benchmark(name).dataset) for name in names}
+    unknown = set(options.data_options) - {key for keys in taken.values() for key in keys}
+    if unknown:
+        raise ValueError(f"no data set of {', '.join(taken)} takes the option {min(unknown)}")
+    return {
+        name: replace(
+            options, data_options={k: v for k, v in options.data_options.items() if k in keys}
+        )
+        for name, keys in taken.items()
+    }
 
 
 def _variants(

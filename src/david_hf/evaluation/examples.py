@@ -16,7 +16,8 @@ from david_hf.visualization import (
     overview,
 )
 
-from .metrics.depth import Space, align
+from .benchmarks.registry import DepthProtocol
+from .metrics.depth import align
 from .metrics.normals import angular_error_deg
 from .predictors.base import Maps
 from .results import Example, ImageResult, ranked
@@ -36,7 +37,7 @@ def write_examples(
     images: Sequence[ImageResult],
     predict: Callable[[int], tuple[TestSample, Maps]],
     output: Path,
-    space: Space,
+    protocol: DepthProtocol,
 ) -> tuple[Example, ...]:
     """Write a picture for the best, the median and the worst image of each task.
 
@@ -44,7 +45,7 @@ def write_examples(
         images: What was measured.
         predict: Gives sample and maps of the image at an index of `images`.
         output: Folder of the results.
-        space: What the model's depth is aligned in.
+        protocol: How depth is aligned; here by each image alone, whatever its group.
 
     Returns:
         What was written, best first; images may be too few for three.
@@ -59,22 +60,22 @@ def write_examples(
         for rank, image in chosen.items():
             test, maps = predict(images.index(image))
             name = f"{FOLDER}/{task}_{rank}.png"
-            write_png(output / name, overview(_panels(task, test, maps, space)))
+            write_png(output / name, overview(_panels(task, test, maps, protocol)))
             examples.append(Example(task, rank, metric, image.id, name))
     return tuple(examples)
 
 
-def _panels(task: str, test: TestSample, maps: Maps, space: Space) -> Panels:
+def _panels(task: str, test: TestSample, maps: Maps, protocol: DepthProtocol) -> Panels:
     make = {"depth": _depth_panels, "normals": _normal_panels, "alpha": _alpha_panels}[task]
-    panels = [("photo", test.photo), *make(test, maps, space)]
+    panels = [("photo", test.photo), *make(test, maps, protocol)]
     return [(title, _shrunk(picture)) for title, picture in panels]
 
 
-def _depth_panels(test: TestSample, maps: Maps, space: Space) -> Panels:
+def _depth_panels(test: TestSample, maps: Maps, protocol: DepthProtocol) -> Panels:
     sample, mask = test.sample, test.sample.foreground
     assert maps.depth is not None and sample.depth_m is not None
-    # Always by the image alone: what else shares an alignment is not at hand.
-    aligned = align(maps.depth, sample.depth_m, mask, space=space)
+    # What else shares its alignment is not at hand.
+    aligned = align(maps.depth, sample.depth_m, mask, **protocol.arguments())
     share = np.zeros(mask.shape)
     share[mask] = np.abs(aligned[mask] - sample.depth_m[mask]) / sample.depth_m[mask]
     largest = float(max(np.percentile(share[mask], 99), 1e-3))
@@ -86,7 +87,7 @@ def _depth_panels(test: TestSample, maps: Maps, space: Space) -> Panels:
     ]
 
 
-def _normal_panels(test: TestSample, maps: Maps, space: Space) -> Panels:
+def _normal_panels(test: TestSample, maps: Maps, protocol: DepthProtocol) -> Panels:
     sample, mask = test.sample, test.sample.foreground
     assert maps.normals is not None and sample.normals is not None
     error = np.where(mask, angular_error_deg(maps.normals, sample.normals), 0)
@@ -101,7 +102,7 @@ def _normal_panels(test: TestSample, maps: Maps, space: Space) -> Panels:
     ]
 
 
-def _alpha_panels(test: TestSample, maps: Maps, space: Space) -> Panels:
+def _alpha_panels(test: TestSample, maps: Maps, protocol: DepthProtocol) -> Panels:
     assert maps.alpha is not None and test.sample.alpha is not None
     error = np.abs(maps.alpha - test.sample.alpha)
     return [

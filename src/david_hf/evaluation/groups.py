@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,15 @@ def groups_of(factors: str | None) -> dict[str, str]:
         sex, age, skin_tone, ancestry and hair of its people, "mixed" where they differ; number of
         people; light; and what is behind. Empty without factors.
     """
-    found = json.loads(factors) if factors else {}
+    if not factors:
+        return {}
+    try:
+        return _groups_of(json.loads(factors))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"expected factors as `david synthesize` writes them ({error})") from error
+
+
+def _groups_of(found: dict[str, Any]) -> dict[str, str]:
     people = found.get("people", [])
     if not people:
         return {}
@@ -64,7 +73,7 @@ def read_groups(path: Path) -> dict[str, dict[str, str]]:
         ValueError: If it is no such table.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows: list[dict[str, Any]] = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a readable CSV table ({error})") from error
@@ -73,6 +82,9 @@ def read_groups(path: Path) -> dict[str, dict[str, str]]:
             f"{path}: expected a CSV table with a column id and one for each factor, got the "
             f"columns {', '.join(map(str, rows[0])) if rows else 'of an empty file'}"
         )
+    twice = [name for name, count in Counter(row["id"] for row in rows).items() if count > 1]
+    if twice:
+        raise ValueError(f"{path}: expected each id once, got {twice[0]!r} several times")
     return {
         row["id"]: {name: value for name, value in row.items() if name != "id" and value}
         for row in rows

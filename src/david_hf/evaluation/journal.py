@@ -80,11 +80,6 @@ def read_journals(folder: Path) -> dict[int, Measured]:
     return found
 
 
-def count_results(folder: Path) -> int:
-    """Number of images that all processes measured so far."""
-    return sum(path.read_bytes().count(b"\n") for path in folder.glob(_PATTERN))
-
-
 def _whole_lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         return iter([line for line in file if line.endswith(b"\n")])

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from david_hf.data.sample import HumanSample
 
-from .benchmarks.registry import Benchmark
-from .metrics.depth import Space, align_group, depth_metrics
+from .benchmarks.registry import Benchmark, DepthProtocol
+from .metrics.depth import align_group, depth_metrics
 from .metrics.matting import matting_metrics
 from .metrics.normals import NormalPool, check_convention, normal_metrics
 from .predictors.base import Map, Maps
@@ -19,6 +19,7 @@ from .samples import TestSample
 
 # Steps per degree in which errors of normals are counted for the median over all pixels.
 POOL_BINS_PER_DEG = 100
+MIN_PIXELS = 2  # that scale and shift can be fitted to
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,11 @@ class AlignmentGroup:
 
     Args:
         benchmark: What is measured, and how.
-        depth_space: What the model's depth is affine to.
+        protocol: How depth is aligned, with the space decided.
     """
 
-    def __init__(self, benchmark: Benchmark, depth_space: Space) -> None:
-        self._benchmark = benchmark
-        self._space = benchmark.depth.space or depth_space
+    def __init__(self, benchmark: Benchmark, protocol: DepthProtocol) -> None:
+        self._benchmark, self._protocol = benchmark, protocol
         self._measured: list[Measured] = []
         # Prediction, target and mask by number of the image: rows of the pixels inside its mask.
         self._depths: dict[int, tuple[Map, Map, NDArray[np.bool_]]] = {}
@@ -58,7 +58,7 @@ class AlignmentGroup:
         sample, notes = test.sample, list(test.notes)
         metrics: dict[str, Metrics] = {}
         mask, pool = sample.foreground, None
-        if not mask.any() and {"depth", "normals"} & set(self._benchmark.tasks):
+        if mask.sum() < MIN_PIXELS and {"depth", "normals"} & set(self._benchmark.tasks):
             notes.append("nobody inside the mask: depth and normals not measured")
         else:
             self._keep_depth(sample, maps, mask)
@@ -122,13 +122,6 @@ class AlignmentGroup:
         """Number and metrics of each image with depth."""
         if not self._depths:
             return
-        protocol = self._benchmark.depth
-        aligned = align_group(
-            list(self._depths.values()),
-            protocol.method,
-            self._space,
-            protocol.estimator,
-            protocol.max_depth_m,
-        )
+        aligned = align_group(list(self._depths.values()), **self._protocol.arguments())
         for (number, (_, target, inside)), depth in zip(self._depths.items(), aligned, strict=True):
             yield number, depth_metrics(depth, target, inside, method="none")

@@ -15,6 +15,8 @@ from .results import EvaluationResult, Metrics
 _GOLIATH = ("goliath-face", "goliath-upper-body", "goliath-full-body")
 # Columns that are means of several benchmarks: plain, and by number of images.
 _PLAIN_MEAN, _MEAN_OVER_IMAGES = "goliath-mean", "depth-average"
+# Options of data sets that are no protocol: what a picture shows or a file means.
+_HARMLESS = {"backgrounds", "seed", "depth_unit"}
 _COMPOSITES = {_PLAIN_MEAN: _GOLIATH, _MEAN_OVER_IMAGES: (*_GOLIATH, "hi4d")}
 
 
@@ -150,6 +152,8 @@ def remarks(result: EvaluationResult) -> list[str]:
     changed = _changes(benchmark.settings(), result.settings.get("benchmark", {}))
     if changed:
         found.append(f"another protocol: {', '.join(changed)}")
+    options = result.settings.get("data", {}).get("options", {})
+    found += [f"option {key} = {options[key]}" for key in sorted(set(options) - _HARMLESS)]
     if benchmark.note:
         found.append(benchmark.note)
     return [f"{result.title}: {remark}" for remark in found]
@@ -287,8 +291,13 @@ def _known_row(model: str, number: str) -> str | None:
 
 
 def _numbers(result: EvaluationResult) -> dict[str, int]:
-    """Images that each task was measured on."""
-    return {task: sum(task in image.metrics for image in result.images) for task in result.summary}
+    """Images that each task was measured on, with all of its metrics."""
+    return {
+        task: min(
+            sum(name in image.metrics.get(task, {}) for image in result.images) for name in metrics
+        )
+        for task, metrics in result.summary.items()
+    }
 
 
 def _changes(wanted: Mapping[str, Any], given: Mapping[str, Any], above: str = "") -> list[str]:

@@ -138,8 +138,9 @@ def read_result(source: Path) -> EvaluationResult:
         content = json.loads(path.read_text("utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']}")
-        if "name" not in content["settings"]["model"]:
-            raise ValueError("it does not name its model")
+        settings = content["settings"]
+        if "name" not in settings["model"] or not {"benchmark", "versions"} <= set(settings):
+            raise ValueError("its settings are incomplete")
         return EvaluationResult(
             benchmark=content["benchmark"],
             title=content["title"],
@@ -149,7 +150,7 @@ def read_result(source: Path) -> EvaluationResult:
             pooled=content["pooled"],
             examples=tuple(Example(**example) for example in content["examples"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: expected metrics of format {FORMAT}, as `david evaluate` writes them, got "
             f"another file ({error!r})"
@@ -162,7 +163,13 @@ def image_from_json(content: dict[str, Any]) -> ImageResult:
     Raises:
         TypeError: If it is something else.
     """
-    return ImageResult(**{**content, "notes": tuple(content["notes"])})
+    image = ImageResult(**{**content, "notes": tuple(content["notes"])})
+    numbers = [value for metrics in image.metrics.values() for value in metrics.values()]
+    if not all(isinstance(value, int | float) for value in numbers):
+        raise TypeError(f"a metric of {image.id} is no number")
+    if not all(isinstance(group, str) for group in image.groups.values()):
+        raise TypeError(f"a group of {image.id} is no text")
+    return image
 
 
 def mean_metrics(images: Sequence[ImageResult]) -> dict[str, Metrics]:

@@ -3,7 +3,8 @@
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from torch.utils.data import DataLoader, Subset
 from david_hf.data.sources.base import SampleSource
 from david_hf.data.sources.listing import naming
 
-from .benchmarks.registry import Benchmark
+from .benchmarks.registry import Benchmark, DepthProtocol
 from .examples import write_examples
-from .journal import Journal, count_results, read_journals
+from .journal import Journal, read_journals
 from .measure import POOL_BINS_PER_DEG, AlignmentGroup, Measured
 from .metrics.normals import NormalPool
 from .predictors.base import Maps, Predictor
-from .results import EvaluationResult, Example, Metrics
+from .results import EvaluationResult, ImageResult, Metrics
 from .samples import TestSample, TestSamples
 
 PARTS = "parts"
@@ -72,7 +73,8 @@ def evaluate(
         predictor: The model, on the device of this process.
         output: Folder of the results, made if needed.
         options: How to go about it.
-        on_progress: Called in the main process with the number of images that are done, and of all.
+        on_progress: Called in the main process with the number of images that are done, as far as
+            it can tell, and of all.
 
     Returns:
         The result, in the main process; None in the others.
@@ -98,18 +100,22 @@ def evaluate(
     state.wait_for_everyone()
     done = read_journals(output / PARTS)
     state.wait_for_everyone()  # nobody writes before all have read
-    run = _Run(benchmark, predictor, TestSamples(source, benchmark, options.groups), options)
+    run = _Run(benchmark, predictor, TestSamples(source, benchmark), options)
     units = [
         unit
         for unit in _units(source, positions, benchmark.depth.group)
         if not done.keys() >= set(unit)
     ]
+    measured_here = 0
     mine = units[state.process_index :: state.num_processes]
     with Journal(output / PARTS, state.process_index) as journal:
         for position, measured in run.measure(mine):
             journal.add(position, measured)
+            measured_here += 1
+            # The others are taken to be as far: to read what they wrote would take longer.
+            finished = len(done) + measured_here * state.num_processes
             if state.is_main_process:
-                on_progress(min(count_results(output / PARTS), len(positions)), len(positions))
+                on_progress(min(finished, len(positions)), len(positions))
     state.wait_for_everyone()
     if not state.is_main_process:
         return None
@@ -123,7 +129,9 @@ def process_state(device: str | None = None) -> PartialState:
         device: Where to run; None takes an accelerator if there is one.
     """
     is_cpu = device == "cpu" or not torch.accelerator.is_available()
-    return PartialState(cpu=is_cpu)  # it would not find its fellows on a CPU unless told
+    # On a CPU it finds its fellows only if told so. They may wait long for each other: one
+    # alignment for the whole data set is the work of one process.
+    return PartialState(cpu=is_cpu, timeout=timedelta(days=1))
 
 
 def process_device(device: str | None = None) -> torch.device | str | None:
@@ -142,7 +150,7 @@ def claim(output: Path, settings: dict[str, Any]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     path = output / SETTINGS
     if path.is_file():
-        before = json.loads(path.read_text("utf-8"))
+        before = _read_settings(path)
         if before != settings:
             changed = ", ".join(_differences(before, settings))
             raise ValueError(
@@ -150,11 +158,20 @@ def claim(output: Path, settings: dict[str, Any]) -> None:
                 "folder, or the same settings"
             )
         return
-    if any(output.iterdir()):
+    if any(not found.name.startswith(".") for found in output.iterdir()):
         raise ValueError(f"{output}: expected a folder for the results, got one with other files")
     partial = path.with_name(f".{SETTINGS}.partial")
     partial.write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
     partial.replace(path)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path}: damaged ({error}); remove the folder, or take another one"
+        ) from error
 
 
 def run_settings(
@@ -162,6 +179,7 @@ def run_settings(
 ) -> dict[str, Any]:
     """All that decides the numbers, as JSON."""
     data: dict[str, Any] = {
+        "root": str(source.root.resolve()),
         "num_samples": len(source),
         "options": {key: str(value) for key, value in sorted(options.data_options.items())},
     }
@@ -220,8 +238,14 @@ class _Run:
         """Sample and maps of one image."""
         return next(self._predictions([position]))
 
+    @property
+    def protocol(self) -> DepthProtocol:
+        """How depth is aligned, in a space that is decided."""
+        depth = self.benchmark.depth
+        return replace(depth, space=depth.space or self.predictor.depth_space)
+
     def _group(self) -> AlignmentGroup:
-        return AlignmentGroup(self.benchmark, self.predictor.depth_space)
+        return AlignmentGroup(self.benchmark, self.protocol)
 
     def _predictions(self, positions: Sequence[int]) -> Iterator[tuple[TestSample, Maps]]:
         for batch in self._batches(positions):
@@ -260,12 +284,11 @@ def _finish(
     """Gather what all processes measured, and write it."""
     found = read_journals(output / PARTS)
     measured = [found[position] for position in positions]
-    images = tuple(one.image for one in measured)
-    examples: tuple[Example, ...] = ()
-    if run.options.examples:
-        space = run.benchmark.depth.space or run.predictor.depth_space
-        examples = write_examples(
-            images, lambda index: run.predict(positions[index]), output, space
+    images = _with_groups([one.image for one in measured], run.options.groups)
+    if not any(image.metrics for image in images):
+        raise ValueError(
+            f"expected labels of {' or '.join(run.benchmark.tasks)}, found none on any of "
+            f"{len(images)} images"
         )
     result = EvaluationResult(
         benchmark=run.benchmark.name,
@@ -274,10 +297,29 @@ def _finish(
         expected=run.benchmark.count,
         images=images,
         pooled=_pooled(measured),
-        examples=examples,
     )
     result.write(output)
+    if run.options.examples:
+        examples = write_examples(
+            images, lambda index: run.predict(positions[index]), output, run.protocol
+        )
+        result = replace(result, examples=examples)
+        result.write(output)
     return result
+
+
+def _with_groups(
+    images: Sequence[ImageResult], groups: Mapping[str, dict[str, str]]
+) -> tuple[ImageResult, ...]:
+    """Images with the groups of a user's table besides their own."""
+    if groups and not any(image.id in groups for image in images):
+        raise ValueError(
+            f"expected groups of images such as {images[0].id!r}, got some of "
+            f"{next(iter(groups))!r} and {len(groups) - 1} others, none of which is measured"
+        )
+    return tuple(
+        replace(image, groups={**image.groups, **groups.get(image.id, {})}) for image in images
+    )
 
 
 def _pooled(measured: Sequence[Measured]) -> dict[str, Metrics]:

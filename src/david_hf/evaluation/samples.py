@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,19 +56,12 @@ class TestSamples:
     Args:
         source: The data set.
         benchmark: What is measured on it.
-        groups: Groups by identifier of the image, besides those that the data set tells.
     """
 
     __test__ = False
 
-    def __init__(
-        self,
-        source: SampleSource,
-        benchmark: Benchmark,
-        groups: Mapping[str, dict[str, str]] | None = None,
-    ) -> None:
+    def __init__(self, source: SampleSource, benchmark: Benchmark) -> None:
         self._source, self._benchmark = source, benchmark
-        self._groups = groups or {}
 
     def __len__(self) -> int:
         return len(self._source)
@@ -80,6 +72,8 @@ class TestSamples:
             return self._prepare(position)
         except ValueError as error:
             return error
+        except OSError as error:
+            return ValueError(f"cannot read position {position} of {self._source.root}: {error}")
 
     def _prepare(self, position: int) -> TestSample:
         row = self._source.row(position)
@@ -91,7 +85,7 @@ class TestSamples:
             sample=scaled,
             trimap=trimap,
             sha256=digest(row),
-            groups=groups_of(row["factors"]) | self._groups.get(row["id"], {}),
+            groups=groups_of(row["factors"]),
             notes=notes,
         )
 
@@ -133,4 +127,6 @@ def _fit_pixels(sample: HumanSample, max_pixels: int | None) -> HumanSample:
     small = scale_down(sample, math.sqrt(max_pixels / (height * width)))
     if small.alpha is None:
         return small
-    return replace(small, alpha=small.alpha.clip(0, 1))  # means of ones may be above 1
+    # 8 bits, as mattes are published: a mean of ones is not exactly 1, and a trimap asks for 1.
+    steps = np.rint(small.alpha * 255).clip(0, 255).astype(np.float32)
+    return replace(small, alpha=steps / np.float32(255))

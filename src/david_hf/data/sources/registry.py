@@ -50,7 +50,11 @@ def open_source(
     """
     check_options(name, options)
     source = find_dataset(name).source
-    return source(root, source.splits[0] if split is None else split, **options)
+    try:
+        return source(root, source.splits[0] if split is None else split, **options)
+    except TypeError as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise ValueError(f"{name}: an option has a value of another kind: {given}") from error
 
 
 def check_options(name: str, options: Collection[str]) -> None:
@@ -59,11 +63,20 @@ def check_options(name: str, options: Collection[str]) -> None:
     Raises:
         ValueError: If there is one, or no such data set.
     """
-    known = list(signature(find_dataset(name).source).parameters)[2:]
+    known = options_of(name)
     unknown = sorted(set(options) - set(known))
     if unknown:
         takes = f"it takes {', '.join(known)}" if known else "it takes none"
         raise ValueError(f"{name}: takes no option {', '.join(unknown)}; {takes}")
+
+
+def options_of(name: str) -> list[str]:
+    """Options that a data set takes besides root and split.
+
+    Raises:
+        ValueError: If there is no such data set.
+    """
+    return list(signature(find_dataset(name).source).parameters)[2:]
 
 
 def markdown_table() -> str:

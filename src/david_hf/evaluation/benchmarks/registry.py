@@ -38,10 +38,21 @@ class DepthProtocol:
 
     def __post_init__(self) -> None:
         check_alignment(self.method, self.space or "depth", self.estimator)
+        if self.max_depth_m <= 0:
+            raise ValueError(f"expected a max_depth_m above 0, got {self.max_depth_m}")
         if self.group not in ("image", "sequence", "dataset"):
             raise ValueError(
                 f"expected a group out of image, sequence, dataset, got {self.group!r}"
             )
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `metrics.depth.align` and `align_group`; the space must be decided."""
+        return {
+            "method": self.method,
+            "space": self.space,
+            "estimator": self.estimator,
+            "max_depth_m": self.max_depth_m,
+        }
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,8 @@ class Benchmark:
         Raises:
             ValueError: If the folder holds no such data set, or an option is unknown.
         """
+        if self.count is not None and "split" in (options or {}):
+            raise ValueError(f"{self.name}: expected no option split: it is {self.split}")
         options = {"split": self.split, **(options or {})}
         return open_source(self.dataset, root, **options)
 

@@ -25,7 +25,9 @@ def fit_scale_shift(values: Values, wanted: Values) -> Fit:
     centre = values.mean()
     centred = values - centre
     variance = (centred**2).mean()
-    scale = float((centred * wanted).mean() / variance) if variance > 0 else 0.0
+    # The mean of equal values may differ from them in its last digit.
+    is_constant = values.min() == values.max()
+    scale = 0.0 if is_constant else float((centred * wanted).mean() / variance)
     return scale, float(wanted.mean() - scale * centre)
 
 

@@ -44,7 +44,9 @@ class Checkpoint:
         """
         folder = Path(model).expanduser()
         local = folder.is_dir()
-        if not local and (folder.is_absolute() or str(model).startswith(".")):
+        # As a Hub id it would be asked for over the network.
+        is_path = folder.is_absolute() or str(model).startswith(".") or str(model).count("/") != 1
+        if not local and (is_path or folder.exists()):
             raise ModelLoadError(f"cannot load {model}: no such folder")
         source = str(folder) if local else str(model)
         path = _fetch(source, CONFIG_NAME, None, required=not local)

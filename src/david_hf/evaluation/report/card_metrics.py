@@ -11,7 +11,7 @@ from david_hf.evaluation.results import EvaluationResult, ImageResult, mean_metr
 
 from .factors import CATEGORY, Factor, Slice, slice_by_factors
 
-DIGITS = 4
+DIGITS = 4  # significant ones
 _ALIGNMENTS = {
     "scale_shift": "after scale-and-shift alignment",
     "scale": "after alignment of the scale",
@@ -92,7 +92,7 @@ def _protocol(result: EvaluationResult) -> str:
 
 def _means(images: Sequence[ImageResult]) -> dict[str, float]:
     return {
-        f"{task}_{name}": round(value, DIGITS)
+        f"{task}_{name}": _rounded(value)
         for task, metrics in mean_metrics(images).items()
         for name, value in metrics.items()
     }
@@ -104,7 +104,7 @@ def _groups(factor: Factor) -> dict[str, dict[str, float]]:
         group: {
             "num_images": size,
             **{
-                _key(one): round(one.statistics[f"mean_{group}"], DIGITS)
+                _key(one): _rounded(one.statistics[f"mean_{group}"])
                 for one in factor.slices
                 if one.statistics is not None and f"mean_{group}" in one.statistics
             },
@@ -116,7 +116,7 @@ def _groups(factor: Factor) -> dict[str, dict[str, float]]:
 def _gaps(factor: Factor) -> dict[str, dict[str, float]]:
     names = {"gap": "gap", "low": "gap_low", "high": "gap_high"}
     return {
-        _key(one): {name: round(one.statistics[key], DIGITS) for name, key in names.items()}
+        _key(one): {name: _rounded(one.statistics[key]) for name, key in names.items()}
         for one in factor.slices
         if one.statistics is not None
     }
@@ -124,3 +124,7 @@ def _gaps(factor: Factor) -> dict[str, dict[str, float]]:
 
 def _key(one: Slice) -> str:
     return f"{one.task}_{one.metric}"
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

@@ -323,3 +323,10 @@ def test_unfit_input_is_refused(arguments: dict[str, Any], message: str) -> None
     with pytest.raises(ValueError, match=message) as caught:
         depth_metrics(**(fit | arguments))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [3, 7, 49, 777])
+def test_a_constant_prediction_gets_the_mean_of_the_target(number: int) -> None:
+    constant, target = np.full((1, number), 0.1), np.linspace(1, 2, number)[None]
+
+    assert align(constant, target, np.ones((1, number), bool)) == pytest.approx(1.5)
