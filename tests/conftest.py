@@ -47,6 +47,9 @@ def transformers_log() -> Iterator[list[str]]:
     """Warnings and errors that transformers logs while the test runs."""
     handler = _Records()
     logger = logging.getLogger("transformers")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # commands that ran in this process left it at errors
     logger.addHandler(handler)
     yield handler.messages
+    logger.setLevel(level)
     logger.removeHandler(handler)
