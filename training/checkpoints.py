@@ -39,11 +39,7 @@ def save_state(accelerator: Accelerator, output: Path, step: int) -> None:
     accelerator.save_state(str(partial))
     if accelerator.is_main_process:
         (partial / STEP).write_text(str(step))
-        shutil.rmtree(previous, ignore_errors=True)
-        if final.exists():
-            final.rename(previous)
-        partial.rename(final)
-        shutil.rmtree(previous, ignore_errors=True)
+        _put_in_place(partial, final, previous)
     accelerator.wait_for_everyone()
 
 
@@ -83,11 +79,15 @@ def save_checkpoint(
     config.save(partial / "training_config.yaml")
     for name, text in (files or {}).items():
         (partial / name).write_text(text, "utf-8")
-    previous = folder.with_name(f".{folder.name}.previous")
+    _put_in_place(partial, folder, folder.with_name(f".{folder.name}.previous"))
+
+
+def _put_in_place(partial: Path, final: Path, previous: Path) -> None:
+    """Let a whole folder take the place of another, which is `previous` until then."""
     shutil.rmtree(previous, ignore_errors=True)
-    if folder.exists():
-        folder.rename(previous)
-    partial.rename(folder)
+    if final.exists():
+        final.rename(previous)
+    partial.rename(final)
     shutil.rmtree(previous, ignore_errors=True)
 
 

@@ -12,9 +12,9 @@ from david_hf.data.composed import ComposedHumans
 from david_hf.data.held_out import WithoutHeldOut
 from david_hf.data.mixture import Draws, Mixture
 from david_hf.data.sample import HumanSample
+from david_hf.data.sources.base import choose_positions
 from david_hf.data.sources.registry import open_source
 from david_hf.data.sources.synthhuman import GeneratedHumans
-from david_hf.evaluation.runner import choose_positions
 
 Batch = dict[str, Any]
 

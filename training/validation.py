@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -52,7 +51,7 @@ def validate(
         folder = output / "validation" / f"{step:07d}" / f"{number}-{part.benchmark}"
         options = RunOptions(limit=part.limit, data_options=part.options, num_workers=0)
         result = evaluate(
-            replace(find_benchmark(part.benchmark)), Path(part.root), predictor, folder, options
+            find_benchmark(part.benchmark), Path(part.root), predictor, folder, options
         )
         if result is not None:
             shutil.rmtree(folder / "parts", ignore_errors=True)

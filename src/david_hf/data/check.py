@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .sample import HumanSample
-from .sources.base import DatasetInfo, SampleSource
+from .sources.base import DatasetInfo, SampleSource, choose_positions
 from .sources.registry import check_options, find_dataset, open_source
 
 NEAREST_M, FARTHEST_M = 0.05, 100.0  # people farther away cannot be made out
@@ -94,12 +92,12 @@ def _check_split(
             f"expected {report.expected:,} samples, found {report.found:,}: "
             + ("some are missing" if report.found < report.expected else "some do not belong here")
         )
-    count = report.found if limit is None else min(limit, report.found)
-    for position in np.linspace(0, report.found - 1, count).round().astype(int):
-        report.problems += check_sample(source, int(position), info.labels)
+    positions = choose_positions(report.found, limit)
+    for position in positions:
+        report.problems += check_sample(source, position, info.labels)
         report.checked += 1
         if on_progress is not None:
-            on_progress(split, report.checked, count)
+            on_progress(split, report.checked, len(positions))
     return report
 
 

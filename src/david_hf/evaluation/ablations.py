@@ -11,7 +11,7 @@ from .paper import paper_tables
 from .predictors.base import Predictor
 from .predictors.changed import ChangedPredictor
 from .results import EvaluationResult
-from .runner import RunOptions, evaluate, process_state
+from .runner import RunOptions, evaluate
 
 BLUR_SIGMA_PX = 3.0  # our choice: the paper does not say
 
@@ -162,7 +162,6 @@ def run_ablation(
                     lambda done, total, what=what: on_progress(what, done, total),  # type: ignore[misc]
                 )
                 results += [result] if result is not None else []
-                process_state().wait_for_everyone()
     return results
 
 

@@ -20,12 +20,10 @@ from .benchmarks.registry import DepthProtocol
 from .metrics.depth import align
 from .metrics.normals import angular_error_deg
 from .predictors.base import Maps
-from .results import Example, ImageResult, ranked
+from .results import MAIN_METRICS, Example, ImageResult, ranked
 from .samples import TestSample
 
 FOLDER = "examples"
-# By which metric images are best or worst: none that grows with the picture.
-MAIN_METRICS = {"depth": "abs_rel", "normals": "mean_deg", "alpha": "mad"}
 _SIDE = 320  # pixels of the longer side of each panel
 _LARGEST_ANGLE_DEG = 60.0
 
@@ -52,7 +50,7 @@ def write_examples(
     """
     (output / FOLDER).mkdir(exist_ok=True)
     examples = []
-    for task, metric in MAIN_METRICS.items():
+    for task, (metric, *_) in MAIN_METRICS.items():
         order = ranked(images, task, metric)
         if not order:
             continue

@@ -11,6 +11,14 @@ import numpy as np
 
 Metrics = dict[str, float]
 
+# What images are ranked and groups compared by: none that grows with the picture. The first of each
+# task is the one where a single one is shown.
+MAIN_METRICS = {
+    "depth": ("abs_rel",),
+    "normals": ("mean_deg",),
+    "alpha": ("mad", "iou"),
+}
+
 FILE_NAME = "metrics.json"
 FORMAT = 1
 

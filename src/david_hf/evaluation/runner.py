@@ -9,12 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import PartialState
 from torch.utils.data import DataLoader, Subset
 
-from david_hf.data.sources.base import SampleSource
+from david_hf.data.sources.base import SampleSource, choose_positions
 from david_hf.data.sources.listing import naming
 
 from .benchmarks.registry import Benchmark, DepthProtocol
@@ -202,13 +201,6 @@ def run_settings(
         "versions": {"python": platform.python_version(), **_versions()},
     }
     return dict(json.loads(json.dumps(settings)))
-
-
-def choose_positions(number: int, limit: int | None) -> list[int]:
-    """Positions of the images to measure: all, or so many, spread evenly."""
-    if limit is None or limit >= number:
-        return list(range(number))
-    return np.linspace(0, number - 1, limit).round().astype(int).tolist()
 
 
 @dataclass(frozen=True)

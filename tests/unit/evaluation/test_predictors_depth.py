@@ -24,12 +24,11 @@ from transformers import (
     Dinov2Config,
     DPTConfig,
     DPTForDepthEstimation,
-    GLPNConfig,
-    GLPNForDepthEstimation,
     PreTrainedModel,
     ZoeDepthConfig,
     ZoeDepthForDepthEstimation,
 )
+from unit.evaluation.tiny_models import glpn
 
 from david_hf.evaluation.predictors.base import Predictor
 from david_hf.evaluation.predictors.opening import open_predictor
@@ -75,18 +74,6 @@ def depth_anything(kind: str) -> PreTrainedModel:
             head_hidden_size=8,
             depth_estimation_type=kind,
             max_depth=20,
-        )
-    )
-
-
-def glpn() -> PreTrainedModel:
-    return GLPNForDepthEstimation(
-        GLPNConfig(
-            depths=[1, 1, 1, 1],
-            hidden_sizes=[4, 8, 8, 8],
-            num_attention_heads=[1, 1, 2, 2],
-            mlp_ratios=[2, 2, 2, 2],
-            decoder_hidden_size=8,
         )
     )
 

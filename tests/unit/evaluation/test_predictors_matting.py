@@ -17,11 +17,10 @@ from safetensors.torch import save_file
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageMatting,
-    Sapiens2Config,
     Sapiens2ForImageMatting,
-    Sapiens2HeadConfig,
     dynamic_module_utils,
 )
+from unit.evaluation.tiny_models import sapiens2_config
 
 from david_hf.evaluation.predictors.base import Predictor
 from david_hf.evaluation.predictors.opening import open_predictor
@@ -61,19 +60,7 @@ WEIGHTS = {
 
 
 def sapiens2() -> Sapiens2ForImageMatting:
-    config = Sapiens2Config(
-        patch_size=4,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_attention_heads=1,
-        num_register_tokens=1,
-        image_size=[32, 24],
-        num_labels=4,
-        head_config=Sapiens2HeadConfig(upsample_out_channels=[8, 8], conv_out_channels=[8]),
-    )
-    return Sapiens2ForImageMatting(config)
+    return Sapiens2ForImageMatting(sapiens2_config(4))
 
 
 @pytest.fixture(scope="module")

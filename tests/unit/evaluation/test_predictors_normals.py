@@ -14,10 +14,9 @@ from PIL import Image
 from transformers import (
     AutoImageProcessor,
     AutoModelForNormalEstimation,
-    Sapiens2Config,
     Sapiens2ForNormalEstimation,
-    Sapiens2HeadConfig,
 )
+from unit.evaluation.tiny_models import sapiens2_config
 
 from david_hf.evaluation.predictors.base import Predictor
 from david_hf.evaluation.predictors.opening import open_predictor
@@ -28,19 +27,7 @@ PLAIN = {"image_processor_type": "ViTImageProcessor", "size": SIZE}
 
 
 def sapiens2() -> Sapiens2ForNormalEstimation:
-    config = Sapiens2Config(
-        patch_size=4,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_attention_heads=1,
-        num_register_tokens=1,
-        image_size=[32, 24],
-        num_labels=3,
-        head_config=Sapiens2HeadConfig(upsample_out_channels=[8, 8], conv_out_channels=[8]),
-    )
-    return Sapiens2ForNormalEstimation(config)
+    return Sapiens2ForNormalEstimation(sapiens2_config(3))
 
 
 @pytest.fixture(scope="module")

@@ -12,24 +12,13 @@ import pytest
 import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
-from transformers import GLPNConfig, GLPNForDepthEstimation
+from transformers import GLPNForDepthEstimation
+from unit.evaluation.tiny_models import glpn
 
 from david_hf.evaluation.predictors import checkpoint as checkpoints
 from david_hf.evaluation.predictors.opening import open_predictor
 
 DIGEST = "weights_sha256"
-
-
-def glpn() -> GLPNForDepthEstimation:
-    return GLPNForDepthEstimation(
-        GLPNConfig(
-            depths=[1, 1, 1, 1],
-            hidden_sizes=[4, 8, 8, 8],
-            num_attention_heads=[1, 1, 2, 2],
-            mlp_ratios=[2, 2, 2, 2],
-            decoder_hidden_size=8,
-        )
-    )
 
 
 PROCESSOR = {"image_processor_type": "GLPNImageProcessor"}

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, overload
 
+import numpy as np
+
 from david_hf.data.rows import Row, decode_row
 from david_hf.data.sample import HumanSample
 
@@ -113,6 +115,13 @@ def is_in_split(name: str, split: str) -> bool:
     digest = hashlib.sha256(name.encode()).digest()
     is_held_out = int.from_bytes(digest[:8], "big") / 2**64 < VALIDATION_SHARE
     return split == "all" or is_held_out == (split == "validation")
+
+
+def choose_positions(number: int, limit: int | None) -> list[int]:
+    """Positions of all of so many samples, or of `limit` of them, spread evenly."""
+    if limit is None or limit >= number:
+        return list(range(number))
+    return np.linspace(0, number - 1, limit).round().astype(int).tolist()
 
 
 def read_bytes(path: Path) -> bytes:

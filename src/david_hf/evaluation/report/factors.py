@@ -6,17 +6,11 @@ from dataclasses import dataclass
 
 from david_hf.evaluation.groups import MIXED
 from david_hf.evaluation.metrics.slices import MIN_SIZE, slice_metric
-from david_hf.evaluation.results import ImageResult
+from david_hf.evaluation.results import MAIN_METRICS, ImageResult
 
 from .metric_names import MetricName, metric_name
 
 CATEGORY = "category"
-# What groups are compared by: none that grows with the picture. The first of each task is plotted.
-MAIN_METRICS = {
-    "depth": ("abs_rel",),
-    "normals": ("mean_deg",),
-    "alpha": ("mad", "iou"),
-}
 
 
 @dataclass(frozen=True)

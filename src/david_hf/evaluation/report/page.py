@@ -13,7 +13,7 @@ from PIL import Image
 
 from david_hf.evaluation.metrics.slices import MIN_SIZE
 from david_hf.evaluation.paper import remarks
-from david_hf.evaluation.results import EvaluationResult, Example, ImageResult
+from david_hf.evaluation.results import MAIN_METRICS, EvaluationResult, Example, ImageResult
 
 from .contents import (
     TASKS,
@@ -25,7 +25,7 @@ from .contents import (
     paper_tables,
     summary_tables,
 )
-from .factors import MAIN_METRICS, Factor, slice_by_factors
+from .factors import Factor, slice_by_factors
 from .metric_names import metric_name
 from .plots import histogram, strips
 from .render import render
