@@ -99,7 +99,8 @@ class TrainConfig:
         tasks: Heads: some of depth, normals, alpha.
         model_size: Name for `DavidConfig.from_size`.
         model_overrides: Fields of `DavidConfig` to set differently.
-        init_from: david checkpoint to go on from, folder or Hub id; it brings its configuration.
+        init_from: david checkpoint to go on from, folder or Hub id; it brings its configuration, of
+            which `model_overrides` changes what leaves the weights' shapes as they are.
         backbone: Pretrained encoder: Hub id or folder of a ViT, or for nano torchvision's file.
         geometric: Fields of `GeometricAugmentations` to set differently; None leaves them out: the
             composition places people anew already.
@@ -118,6 +119,7 @@ class TrainConfig:
         ema_decay: Of the moving average of the weights, which is what is saved; 0 for none. Our
             choice.
         freeze_batch_norm: Keep the pretrained statistics: small batches would spoil them.
+        frozen_blocks: Blocks of the encoder, the stem first, that keep their pretrained weights.
         gradient_checkpointing: Compute activations of the ViT twice, to save memory.
         torch_compile: Compile the network.
         seed: Of initial weights and samples.
@@ -155,6 +157,7 @@ class TrainConfig:
     clip_grad_norm: float = 5.0
     ema_decay: float = 0.0
     freeze_batch_norm: bool = True
+    frozen_blocks: int = 0
     gradient_checkpointing: bool = False
     torch_compile: bool = False
     seed: int = 0
@@ -198,8 +201,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not Path(value).exists():
                 raise ValueError(f"{name}: {value} does not exist")
-        if self.init_from and (self.backbone or self.model_overrides):
-            raise ValueError("init_from brings its network: leave out backbone and model_overrides")
+        if self.init_from and self.backbone:
+            raise ValueError("init_from brings its encoder: leave out backbone")
         self.model_config()
         self.transform(self.sides[-1][1])
         self.left_out()
@@ -217,6 +220,8 @@ class TrainConfig:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
         if self.epochs is not None and self.epochs <= 0:
             raise ValueError(f"epochs: expected a positive number, got {self.epochs}")
+        if self.frozen_blocks < 0:
+            raise ValueError(f"frozen_blocks: expected 0 or more, got {self.frozen_blocks}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay: expected 0 to below 1, got {self.ema_decay}")
 

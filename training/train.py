@@ -6,6 +6,7 @@ A run that was killed goes on with `--resume`, and ends in the weights of an unb
 Exit codes: 0 done; 1 stopped by what the message says, with a state to go on from.
 """
 
+import importlib
 import math
 import sys
 import time
@@ -24,7 +25,7 @@ from checkpoints import find_state, save_checkpoint, save_state
 from config import TrainConfig, parse_config
 from samples import Batch, TrainingSamples, one_line, to_device
 from torch.optim.lr_scheduler import LambdaLR
-from validation import flat, metrics_file, score, validate
+from validation import Picture, flat, metrics_file, pictures, score, validate
 
 from david_hf.conversion.backbones import load_backbone
 from david_hf.model import DavidForDensePrediction
@@ -280,6 +281,7 @@ class Run:
             return
         found = score(results)
         self.accelerator.log({"validation/score": found, **flat(results)}, step=self.step)
+        log_pictures(self.accelerator, pictures(results, output, self.step), self.step)
         self.accelerator.print(f"step {self.step}: validation score {found:.4f}", flush=True)
         if found < self.best:
             self.best = found
@@ -302,6 +304,18 @@ class Run:
         self, folder: Path, weights: dict[str, torch.Tensor], files: dict[str, str] | None = None
     ) -> None:
         save_checkpoint(self.network, weights, self.config, folder, files)
+
+
+def log_pictures(accelerator: Accelerator, found: dict[str, Picture], step: int) -> None:
+    """Hand pictures (1, H, W, 3) to the trackers; each has its own way of taking them."""
+    for tracker in accelerator.trackers:
+        if tracker.name == "tensorboard":
+            tracker.log_images(found, step=step, dataformats="NHWC")
+        elif tracker.name == "trackio":
+            trackio: Any = importlib.import_module("trackio")
+            tracker.log({name: trackio.Image(one[0]) for name, one in found.items()}, step=step)
+        else:
+            tracker.log_images(found, step=step)
 
 
 def build_average(
@@ -335,6 +349,7 @@ def build_model(config: TrainConfig) -> DavidForDensePrediction:
     if config.backbone:
         encoder: Any = model.get_submodule("model.encoder")
         print(load_backbone(encoder, config.backbone))  # noqa: T201
+    freeze(model, config.frozen_blocks)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     # On CPUs, convolutions are several times faster in this layout.
@@ -355,10 +370,27 @@ def load_checkpoint(config: TrainConfig) -> DavidForDensePrediction:
             tasks=list(config.tasks),
             freeze_batch_norm=config.freeze_batch_norm,
             use_safetensors=True,
+            **config.model_overrides,
         )
     except (OSError, RuntimeError) as error:
         raise ValueError(f"init_from: cannot load {config.init_from}: {one_line(error)}") from error
     return loaded
+
+
+def freeze(model: DavidForDensePrediction, frozen_blocks: int) -> None:
+    """Keep the weights of the encoder's first blocks.
+
+    Raises:
+        ValueError: If the encoder has fewer.
+    """
+    encoder: Any = model.get_submodule("model.encoder")
+    blocks = list(encoder.blocks)
+    if frozen_blocks > len(blocks):
+        raise ValueError(
+            f"frozen_blocks: the encoder has {len(blocks)} with its stem, got {frozen_blocks}"
+        )
+    for block in blocks[:frozen_blocks]:
+        block.requires_grad_(False)
 
 
 def build_optimizer(
@@ -367,6 +399,8 @@ def build_optimizer(
     """AdamW in four groups (encoder, decayed or not); linear warm-up, then a cosine to zero."""
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         key = (name.startswith("model.encoder."), parameter.ndim > 1)
         groups.setdefault(key, []).append(parameter)
     factor = config.backbone_learning_rate_factor

@@ -5,17 +5,22 @@ import shutil
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import torch
 from checkpoints import image_processor, in_final_form
 from config import TrainConfig
+from numpy.typing import NDArray
 
 from david_hf.evaluation.benchmarks.registry import find_benchmark
 from david_hf.evaluation.predictors.david import DavidEvaluationPredictor
 from david_hf.evaluation.report.card_metrics import card_metrics
 from david_hf.evaluation.results import EvaluationResult
 from david_hf.evaluation.runner import RunOptions, evaluate
+from david_hf.image_io import load_image, to_rgb8
 from david_hf.model import DavidForDensePrediction
 from david_hf.predictor import DavidPredictor
+
+Picture = NDArray[np.uint8]
 
 
 def validate(
@@ -48,7 +53,7 @@ def validate(
     )
     results = []
     for number, part in enumerate(config.validation):
-        folder = output / "validation" / f"{step:07d}" / f"{number}-{part.benchmark}"
+        folder = _folder(output, step, number, part.benchmark)
         options = RunOptions(limit=part.limit, data_options=part.options, num_workers=0)
         result = evaluate(
             find_benchmark(part.benchmark), Path(part.root), predictor, folder, options
@@ -57,6 +62,25 @@ def validate(
             shutil.rmtree(folder / "parts", ignore_errors=True)
             results.append(result)
     return results
+
+
+def pictures(results: list[EvaluationResult], output: Path, step: int) -> dict[str, Picture]:
+    """The best, the median and the worst image of each task by SET/TASK_RANK, for trackers.
+
+    Returns:
+        Pictures (1, H, W, 3) of photo, prediction, truth and error side by side.
+    """
+    found = {}
+    for number, result in enumerate(results):
+        folder = _folder(output, step, number, result.benchmark)
+        for example in result.examples:
+            picture = to_rgb8(load_image(folder / example.file))
+            found[f"{result.benchmark}/{example.task}_{example.rank}"] = picture[None]
+    return found
+
+
+def _folder(output: Path, step: int, number: int, benchmark: str) -> Path:
+    return output / "validation" / f"{step:07d}" / f"{number}-{benchmark}"
 
 
 def score(results: list[EvaluationResult]) -> float:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from averaging import WeightAverage
 from benchmark_layouts import write_people
 from checkpoints import STATE, find_state
 from config import TrainConfig, parse_config
+from factories import tiny_config, tiny_model
 from figures import write_person
 from layouts import write_p3m
 from samples import TrainingSamples
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from david_hf import DavidPredictor
 from david_hf.model import (
@@ -186,6 +189,10 @@ def test_the_best_checkpoint_is_kept_with_its_figures(people: str, tmp_path: Pat
     assert 0 <= metrics["overall"]["alpha_iou"] <= 1
     folder = tmp_path / "run" / "validation" / "0000002" / "0-synthetic"
     assert len(list((folder / "examples").glob("*.png"))) == 9
+    logs = EventAccumulator(str(next((tmp_path / "run/logs").rglob("events*"))))
+    logs.Reload()
+    assert len(logs.Tags()["images"]) == 9
+    assert [event.step for event in logs.Images("synthetic/normals_best")] == [2, 4]
     DavidForDensePrediction.from_pretrained(best)
 
 
@@ -299,6 +306,54 @@ def test_the_encoder_learns_slower(people: str, tmp_path: Path) -> None:
 
     rates = {group["initial_lr"] for group in optimizer.param_groups}
     assert rates == {1.0, 0.25}
+
+
+@pytest.mark.parametrize("encoder_type", ["vit", "mobilenet_v2"])
+def test_frozen_blocks_keep_their_weights(encoder_type: str, people: str, tmp_path: Path) -> None:
+    tiny = tiny_model(DavidForDensePrediction, tiny_config(encoder_type))
+    tiny.save_pretrained(tmp_path / "tiny")
+    config = configure(
+        people,
+        tmp_path / "run",
+        init_from=str(tmp_path / "tiny"),
+        model_overrides={},
+        frozen_blocks=2,
+        ema_decay=0.0,
+        weight_decay=1.0,
+        learning_rate=0.1,
+    )
+    before = training.load_checkpoint(config)
+
+    after = DavidForDensePrediction.from_pretrained(training.train(config))
+
+    def is_kept(number: int) -> bool:
+        blocks: list[Any] = [model.get_submodule("model.encoder") for model in (before, after)]
+        pairs = zip(*(encoder.blocks[number].parameters() for encoder in blocks), strict=True)
+        return all(torch.equal(a, b) for a, b in pairs)
+
+    assert [is_kept(number) for number in range(3)] == [True, True, False]
+
+
+def test_more_frozen_blocks_than_there_are_is_bad_input(people: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the encoder has 18 with its stem, got 19"):
+        training.train(configure(people, tmp_path / "run", frozen_blocks=19))
+
+
+def test_a_checkpoint_goes_on_at_another_size_and_with_other_weights_of_the_losses(
+    people: str, tmp_path: Path
+) -> None:
+    first = training.train(configure(people, tmp_path / "first"))
+    weights = {"depth": 5.0, "normals": 4.0, "alpha": 1.0}
+    overrides = {"image_size": 96, "loss_weights": weights}
+    config = configure(people, tmp_path / "second", init_from=str(first), model_overrides=overrides)
+
+    model = training.build_model(config)
+
+    assert model.config.image_size == 96
+    assert model.config.loss_weights == weights
+    assert model.config.input_size == 64
+    with pytest.raises(ValueError, match="init_from: cannot load"):
+        training.build_model(replace(config, model_overrides={"fusion_hidden_size": 7}))
 
 
 @pytest.mark.parametrize("name", ["p3m", "thuman"])

@@ -232,6 +232,11 @@ class DavidViTEncoder(nn.Module):
         """The layer that sees the pixels."""
         return self.embeddings.patch_projection
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The embeddings, then what they pass, in order."""
+        return [self.embeddings, *self.layers]
+
     def forward(self, image: torch.Tensor, **kwargs: Any) -> list[torch.Tensor]:
         """Map (B, channels, image_size, image_size) to four maps, finest first."""
         tokens = self.embeddings(image)

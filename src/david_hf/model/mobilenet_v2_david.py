@@ -89,6 +89,11 @@ class DavidMobileNetV2Encoder(nn.Module):
         """The layer that sees the pixels."""
         return self.features.get_submodule("0.0")
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The first convolution, then the blocks, in order."""
+        return list(self.features)
+
     def train(self, mode: bool = True) -> "DavidMobileNetV2Encoder":
         """Switch to training, all but the statistics of frozen batch norms."""
         super().train(mode)
