@@ -142,7 +142,7 @@ def warp(figure: Figure, placement: FigurePlacement, size: tuple[int, int]) -> t
         layers[5] = -layers[5]
     scale = placement.scale
     while scale < 0.6:  # halve first: bilinear sampling alone would alias
-        layers = F.avg_pool2d(layers[None], 2, ceil_mode=True)[0]
+        layers = _halve(layers)
         scale *= 2
     _, layer_height, layer_width = layers.shape
     cos, sin = np.cos(placement.angle), np.sin(placement.angle)
@@ -164,6 +164,15 @@ def warp(figure: Figure, placement: FigurePlacement, size: tuple[int, int]) -> t
     warped[6] = cos * warped[6] - sin * warped[5]
     warped[5] = normal_x
     return warped
+
+
+def _halve(layers: torch.Tensor) -> torch.Tensor:
+    """Means of 2 x 2 pixels, several times faster than avg_pool2d of few channels."""
+    _, height, width = layers.shape
+    if height % 2 or width % 2:
+        layers = F.pad(layers[None], (0, width % 2, 0, height % 2), mode="replicate")[0]
+    rows = layers[:, ::2] + layers[:, 1::2]
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
 
 
 def merge(layers: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -215,7 +224,9 @@ def compose(
     coverage = merged[3].clamp(0, 1)
     # Where two figures meet, depth and normals are those of the mix; loss masks want alpha > 0.5.
     depth = merged[4] / merged[3].clamp_min(1e-3)
-    normals = F.normalize(merged[5:8], dim=0, eps=1e-3)
+    # Not F.normalize, which takes five times as long along the first axis.
+    length = merged[5:8].square().sum(0).sqrt()
+    normals = merged[5:8] / length.clamp_min(1e-3)
     return Composition(merged[:3].clamp_min(0), coverage[None], depth, normals, focal)
 
 
