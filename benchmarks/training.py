@@ -95,7 +95,7 @@ def measure_stage(stage: str, data: Path, backgrounds: Path | None, steps: int) 
             cwd=TRAINING.parent,
             check=True,
         )
-        logs = EventAccumulator(str(next(Path(folder).glob("logs/**/events*"))))
+        logs = EventAccumulator(f"{folder}/logs/david_hf")
         logs.Reload()
         # The first steps start the loader and choose the kernels.
         values = {

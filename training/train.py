@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, set_seed
+from accelerate.utils import DistributedType, ProjectConfiguration, set_seed
 from averaging import WeightAverage
 from checkpoints import find_state, save_checkpoint, save_state
 from config import TrainConfig, parse_config
@@ -62,7 +62,7 @@ def train(config: TrainConfig) -> Path:
         cpu=config.cpu or not torch.accelerator.is_available(),
         mixed_precision=config.mixed_precision,
         log_with=list(config.trackers),
-        project_dir=str(output),
+        project_config=ProjectConfiguration(str(output), logging_dir=str(output / "logs")),
     )
     if accelerator.is_main_process:
         claim(config, output)
@@ -165,7 +165,12 @@ class Run:
             StoppedError: If it cannot.
         """
         config, accelerator = self.config, self.accelerator
-        accelerator.init_trackers("logs", config={"config": str(config.plain())})
+        named = {"name": output.name}
+        accelerator.init_trackers(
+            "david_hf",
+            config={"config": str(config.plain())},
+            init_kwargs={"wandb": named, "trackio": named},
+        )
         clock = Clock()
         batches = samples.batches(
             self.step,
