@@ -14,7 +14,7 @@ from .sources.synthhuman import GeneratedHumans
 
 # Height over width of photographs, and how often.
 ASPECTS = ((4 / 3, 0.35), (3 / 2, 0.15), (1.0, 0.2), (3 / 4, 0.15), (2 / 3, 0.15))
-CROWD = (0.66, 0.22, 0.12)  # one, two, three people
+CROWD = (0.64, 0.19, 0.1, 0.07)  # one to four people
 EMPTY_SHARE = 0.03
 
 
@@ -72,7 +72,7 @@ class ComposedHumans:
         return to_sample(composition, background, str(number), "composed")
 
     def _compose(self, rng: np.random.Generator, size: tuple[int, int]) -> Composition:
-        count = int(rng.choice([1, 2, 3], p=CROWD))
+        count = 1 + int(rng.choice(len(CROWD), p=CROWD))
         pool = self.figures if count == 1 else self.neighbours
         figures = [pool[int(rng.integers(len(pool)))] for _ in range(count)]
         composition = compose(figures, rng, size)

@@ -1,4 +1,4 @@
-"""New pictures from rendered figures: one to three people, placed anew, before any background.
+"""New pictures from rendered figures: one to four people, placed anew, before any background.
 
 A renderer is slow and a composition is free: the premultiplied foreground of each render can be
 scaled, turned, mirrored and put before thousands of backgrounds, alone or with others, while depth,
@@ -260,6 +260,7 @@ class Backgrounds:
         folder: Folder of .jpg or .png photos, or None.
         photo_share: How often a photo is used when there are some.
         leave_out: Tells which photos are not used; None for none.
+        cloth_share: How often a curtain or a flag hangs there.
     """
 
     def __init__(
@@ -267,10 +268,12 @@ class Backgrounds:
         folder: Path | None,
         photo_share: float = 0.7,
         leave_out: Callable[[Path], bool] | None = None,
+        cloth_share: float = 0.2,
     ) -> None:
         paths = find_photos(folder) if folder else []
         self.photos = [read_photo(path) for path in paths if not (leave_out and leave_out(path))]
         self.photo_share = photo_share if self.photos else 0.0
+        self.cloth_share = cloth_share
 
     def sample(self, rng: np.random.Generator, size: tuple[int, int]) -> Array:
         """A linear background (H, W, 3)."""
@@ -279,6 +282,8 @@ class Backgrounds:
             picture = crop_photo(photo, rng, size)
         else:
             picture = made_up_room(rng, size)
+        if rng.random() < self.cloth_share:
+            hang_cloth(picture, rng)
         gain = np.exp(rng.normal(0, 0.3)) * (1 + 0.1 * rng.normal(size=3))
         return np.asarray(picture * gain, np.float32)
 
@@ -329,6 +334,24 @@ def made_up_room(rng: np.random.Generator, size: tuple[int, int]) -> Array:
     fall_off = 1 + rng.normal(0, 0.35) * (x - 0.5) + rng.normal(0, 0.35) * (y - 0.5)
     texture = _smooth_noise(rng, size, int(rng.integers(2, 40))) * rng.uniform(0, 0.25)
     return np.clip(picture * (fall_off + texture)[..., None], 0, None).astype(np.float32)
+
+
+def hang_cloth(picture: Array, rng: np.random.Generator) -> None:
+    """Hang a curtain or a flag into a linear background (H, W, 3): folds that nobody wears."""
+    height, width = picture.shape[:2]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / max(height, width)
+    left, top = rng.uniform(-0.2, 0.9), rng.uniform(-0.4, 0.3)
+    inside = (x > left) & (x < left + rng.uniform(0.1, 0.6))
+    inside &= (y > top) & (y < top + rng.uniform(0.4, 1.6))
+    turns = 2 * np.pi
+    sway = rng.uniform(0, 2) * np.sin(turns * (y * rng.uniform(0.3, 1.5) + rng.uniform()))
+    folds = np.cos(turns * x * rng.uniform(4, 25) + sway)
+    angle = rng.choice([0.0, turns / 4, rng.uniform(0, turns)])
+    across = np.cos(angle) * x + np.sin(angle) * y + rng.uniform(0, 0.01) * folds
+    colours = np.stack([_paint(rng) for _ in range(int(rng.integers(1, 4)))])
+    stripes = np.floor(across * rng.uniform(2, 25)).astype(int) % len(colours)
+    shade = 1 + rng.uniform(0.1, 0.6) * folds
+    picture[inside] = (colours[stripes] * shade[..., None])[inside]
 
 
 def _paint(rng: np.random.Generator) -> Array:

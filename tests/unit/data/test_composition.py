@@ -12,6 +12,7 @@ from david_hf.data.composition import (
     Figure,
     FigurePlacement,
     compose,
+    hang_cloth,
     load_figure,
     made_up_room,
     merge,
@@ -140,12 +141,25 @@ def test_backgrounds_come_from_the_folder_or_are_made_up(tmp_path: Path) -> None
     Image.new("RGB", (40, 30), (255, 0, 0)).save(tmp_path / "red.jpg")
     rng = np.random.default_rng(0)
 
-    photos = Backgrounds(tmp_path, photo_share=1.0).sample(rng, (16, 24))
+    photos = Backgrounds(tmp_path, photo_share=1.0, cloth_share=0.0).sample(rng, (16, 24))
 
     assert photos.shape == (16, 24, 3)
     assert photos[..., 0].min() > 10 * photos[..., 1].max()
     assert Backgrounds(None).sample(rng, (16, 24)).shape == (16, 24, 3)
     assert made_up_room(rng, (16, 24)).min() >= 0
+
+
+def test_hung_cloth_covers_part_of_a_background() -> None:
+    covered = []
+    for seed in range(20):
+        background = np.full((48, 64, 3), -1.0, np.float32)
+        hang_cloth(background, np.random.default_rng(seed))
+        is_covered = background[..., 0] != -1
+        assert background[is_covered].size == 0 or background[is_covered].min() >= 0
+        covered.append(is_covered.mean())
+
+    assert 0 < np.mean(covered) < 0.6
+    assert len(set(covered)) > 10
 
 
 def test_a_background_folder_without_photos_is_refused(tmp_path: Path) -> None:
