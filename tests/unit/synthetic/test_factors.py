@@ -1,9 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from david_hf.data.held_out import HeldOut
 from david_hf.synthetic.factors import Draws, load_distributions
+
+ROOT = Path(__file__).parents[3]
 
 TREE = {
     "person": {
@@ -110,3 +114,30 @@ def test_a_bad_file_is_refused_in_one_line(tmp_path: Path, text: str, message: s
         load_distributions(tmp_path / "mine.yaml")
 
     assert "\n" not in str(caught.value)
+
+
+def without(node: Any, names: set[str]) -> Any:
+    """A distribution whose choices lack some names."""
+    if not isinstance(node, dict):
+        return node
+    if isinstance(node.get("choice"), dict):
+        return {"choice": {key: value for key, value in node["choice"].items() if key not in names}}
+    return {key: without(value, names) for key, value in node.items()}
+
+
+def test_people_to_train_on_differ_from_others_by_what_is_held_out_alone() -> None:
+    held_out = HeldOut.read(ROOT / "training/held_out/names.yaml")
+    clothes = {name.removesuffix("_skirt") for name in held_out.clothes}
+    expected = load_distributions()
+    expected["hair"]["style"] = without(expected["hair"]["style"], set(held_out.hair))
+    for part, factor in (
+        ("top", "kind"),
+        ("jacket", "kind"),
+        ("bottom", "kind"),
+        ("bottom", "skirt"),
+    ):
+        node = expected["clothes"][part]
+        node[factor] = without(node[factor], clothes)
+
+    assert load_distributions(ROOT / "training/held_out/others.yaml") == expected
+    assert expected != load_distributions()
