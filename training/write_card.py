@@ -54,7 +54,8 @@ def write_card(checkpoint: Path, template: Path) -> Path:
 def count_training_data(config: TrainConfig) -> dict[str, Any]:
     """Count rendered people by category, people held out, and background photos."""
     categories: Counter[str] = Counter()
-    roots = [part.root for part in config.data if part.name == "generated"]
+    # A folder may be several parts, composed and as it was rendered.
+    roots = list(dict.fromkeys(part.root for part in config.data if part.name == "generated"))
     held_out = config.left_out()
     for root in roots:
         source = GeneratedHumans(root, "train")

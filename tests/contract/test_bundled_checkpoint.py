@@ -51,8 +51,10 @@ def test_its_card_shows_its_measured_figures() -> None:
 
 def test_nothing_in_it_names_a_folder_of_the_machine_that_made_it() -> None:
     config = yaml.safe_load((bundled_checkpoint() / "training_config.yaml").read_text())
-    paths = [*config["data"], config["backgrounds"], config["backbone_weights"]]
+    named = ("backgrounds", "held_out", "init_from", "output_dir")
+    paths = [*(part["root"] for part in config["data"]), *(config[name] for name in named)]
 
+    assert len(paths) > len(named)
     assert not [path for path in paths if Path(path).is_absolute()]
 
 
