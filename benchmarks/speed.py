@@ -32,6 +32,7 @@ from transformers import (
 )
 
 from david_hf.hub.card_parts import speed_table
+from david_hf.hub.model_card import write_text
 from david_hf.model import DavidConfig, DavidForDensePrediction, DavidForDepthEstimation
 
 RESULTS = Path(__file__).parent / "speed.json"
@@ -114,9 +115,7 @@ def main() -> None:
         "models": models,
     }
     print(speed_table(report, list(models)))
-    partial = arguments.output.with_suffix(".partial")
-    partial.write_text(json.dumps(report, indent=2) + "\n")
-    partial.replace(arguments.output)
+    write_text(arguments.output, json.dumps(report, indent=2) + "\n")
     print(f"wrote {arguments.output}")
 
 

@@ -9,7 +9,7 @@ that the loop waits for data, and the peak memory of the process.
 peer: forward and backward pass of the depth network of the base size at 384 pixels, beside DPT of
 transformers with the same ViT. Needs a quiet machine.
 What an epoch of the paper costs is arithmetic, printed with either: see `paper_cost`.
-Prints what benchmarks/training.json holds, and updates that after every part.
+Prints what benchmarks/training.json holds; parts not asked for stay in it as they were.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from benchmarks.speed import describe_device, peak_memory_mib
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import DPTConfig, DPTForDepthEstimation
 
+from david_hf.hub.model_card import write_text
 from david_hf.model import DavidConfig, DavidForDepthEstimation
 
 RESULTS = Path(__file__).parent / "training.json"
@@ -64,10 +65,9 @@ def main() -> None:
         paper_cost("large", ["depth"]),
         paper_cost("large", ["depth", "normals", "alpha"]),
     ]
-    partial = arguments.output.with_suffix(".partial")
-    partial.write_text(json.dumps(results, indent=1) + "\n")
-    partial.replace(arguments.output)
-    print(json.dumps(results, indent=1))
+    text = json.dumps(results, indent=1)
+    write_text(arguments.output, text + "\n")
+    print(text)
 
 
 def measure_stage(stage: str, data: Path, backgrounds: Path | None, steps: int) -> dict[str, Any]:

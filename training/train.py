@@ -389,7 +389,7 @@ def freeze(model: DavidForDensePrediction, frozen_blocks: int) -> None:
         ValueError: If the encoder has fewer.
     """
     encoder: Any = model.get_submodule("model.encoder")
-    blocks = list(encoder.blocks)
+    blocks = encoder.blocks
     if frozen_blocks > len(blocks):
         raise ValueError(
             f"frozen_blocks: the encoder has {len(blocks)} with its stem, got {frozen_blocks}"
