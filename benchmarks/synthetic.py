@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from david_hf.data.composition import find_photos
+from david_hf.data.backgrounds import find_photos
 from david_hf.synthetic.production.config import GenerateConfig, find_panoramas
 from david_hf.synthetic.production.generate import generate, prepare
 from david_hf.synthetic.production.quality import normal_agreement

@@ -1,12 +1,14 @@
 """Composed training samples: each depends on the seed and its own number alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .composition import Backgrounds, Composition, Figure, compose, load_figure, to_sample
+from .backgrounds import Backgrounds, make_counter, make_thing
+from .composition import Composition, Figure, compose, load_figure, to_sample
 from .held_out import HeldOut
 from .randomness import Purpose, generator
 from .sample import HumanSample
@@ -16,6 +18,8 @@ from .sources.synthhuman import GeneratedHumans
 ASPECTS = ((4 / 3, 0.35), (3 / 2, 0.15), (1.0, 0.2), (3 / 4, 0.15), (2 / 3, 0.15))
 CROWD = (0.64, 0.19, 0.1, 0.07)  # one to four people
 EMPTY_SHARE = 0.03
+# How often a counter, and a ball, a tube or a box, hides part of the people.
+COUNTER_SHARE, THING_SHARE = 0.15, 0.1
 
 
 class ComposedHumans:
@@ -81,23 +85,10 @@ class ComposedHumans:
         )
         composition.colour.mul_(light.clamp_min(0.1).float())
         if rng.random() < EMPTY_SHARE:
-            hidden = torch.ones_like(composition.alpha[0], dtype=torch.bool)
-        else:
-            hidden = _occluder(rng, size)
-        composition.colour[:, hidden] = 0
-        composition.alpha[:, hidden] = 0
+            nobody = torch.zeros_like(composition.alpha)
+            composition = replace(composition, colour=composition.colour * 0, alpha=nobody)
+        if rng.random() < COUNTER_SHARE:
+            composition = composition.behind(*make_counter(rng, size))
+        if rng.random() < THING_SHARE:
+            composition = composition.behind(*make_thing(rng, size))
         return composition
-
-
-def _occluder(rng: np.random.Generator, size: tuple[int, int]) -> torch.Tensor:
-    """(H, W) bool: what a table, a counter or a door frame hides, mostly nothing."""
-    height, width = size
-    hidden = torch.zeros(size, dtype=torch.bool)
-    if rng.random() < 0.12:
-        top = int(height * rng.uniform(0.7, 0.97))
-        left, right = sorted(rng.integers(-width // 4, width + width // 4, 2))
-        hidden[top:, max(left, 0) : max(right, 0)] = True
-    if rng.random() < 0.05:
-        edge = int(width * rng.uniform(0.03, 0.2))
-        hidden[:, :edge] = True
-    return hidden

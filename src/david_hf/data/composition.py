@@ -5,16 +5,14 @@ scaled, turned, mirrored and put before thousands of backgrounds, alone or with 
 normals and alpha follow.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional as F
 
-from .colour import develop, srgb_to_linear
+from .colour import develop
 from .sample import Array, HumanSample
 from .sources.synthhuman import SynthHuman
 
@@ -193,6 +191,7 @@ class Composition:
         depth_m: (H, W) metres, consistent between the figures.
         normals: (3, H, W) unit or zero.
         focal_px: Focal length of the frame.
+        front: (4, H, W) premultiplied linear RGB and coverage of things before the people, or None.
     """
 
     colour: torch.Tensor
@@ -200,6 +199,15 @@ class Composition:
     depth_m: torch.Tensor
     normals: torch.Tensor
     focal_px: float
+    front: torch.Tensor | None = None
+
+    def behind(self, colour: Array, coverage: Array) -> "Composition":
+        """The same people behind a thing of a linear colour (H, W, 3) and coverage (H, W)."""
+        layer = torch.from_numpy(np.concatenate([colour.transpose(2, 0, 1), coverage[None]]))
+        layer[:3] *= layer[3:]
+        left = 1 - layer[3:]
+        front = layer if self.front is None else layer + left * self.front
+        return replace(self, colour=self.colour * left, alpha=self.alpha * left, front=front)
 
 
 def compose(
@@ -236,7 +244,12 @@ def to_sample(
     """Put a composition before a linear background (H, W, 3) and develop it to sRGB."""
     alpha = composition.alpha[0].numpy()
     colour = composition.colour.numpy().transpose(1, 2, 0)
-    linear = colour + background * (1 - alpha[..., None])
+    clear = 1 - alpha[..., None]
+    if composition.front is not None:
+        front = composition.front.numpy().transpose(1, 2, 0)
+        colour = colour + front[..., :3]
+        clear = clear - front[..., 3:]
+    linear = colour + background * clear
     height, width = alpha.shape
     valid = alpha > 0.1
     focal = composition.focal_px
@@ -251,116 +264,3 @@ def to_sample(
         identifier=identifier,
         source=source,
     )
-
-
-class Backgrounds:
-    """Photos without people, and walls and boxes made up when there are none.
-
-    Args:
-        folder: Folder of .jpg or .png photos, or None.
-        photo_share: How often a photo is used when there are some.
-        leave_out: Tells which photos are not used; None for none.
-        cloth_share: How often a curtain or a flag hangs there.
-    """
-
-    def __init__(
-        self,
-        folder: Path | None,
-        photo_share: float = 0.7,
-        leave_out: Callable[[Path], bool] | None = None,
-        cloth_share: float = 0.2,
-    ) -> None:
-        paths = find_photos(folder) if folder else []
-        self.photos = [read_photo(path) for path in paths if not (leave_out and leave_out(path))]
-        self.photo_share = photo_share if self.photos else 0.0
-        self.cloth_share = cloth_share
-
-    def sample(self, rng: np.random.Generator, size: tuple[int, int]) -> Array:
-        """A linear background (H, W, 3)."""
-        if rng.random() < self.photo_share:
-            photo = self.photos[int(rng.integers(len(self.photos)))]
-            picture = crop_photo(photo, rng, size)
-        else:
-            picture = made_up_room(rng, size)
-        if rng.random() < self.cloth_share:
-            hang_cloth(picture, rng)
-        gain = np.exp(rng.normal(0, 0.3)) * (1 + 0.1 * rng.normal(size=3))
-        return np.asarray(picture * gain, np.float32)
-
-
-def crop_photo(photo: Image.Image, rng: np.random.Generator, size: tuple[int, int]) -> Array:
-    """A random crop of an RGB photo, mirrored half of the time, linear (H, W, 3)."""
-    height, width = size
-    scale = min(photo.width / width, photo.height / height) * rng.uniform(0.4, 1)
-    left = rng.uniform(0, photo.width - width * scale)
-    top = rng.uniform(0, photo.height - height * scale)
-    box = (left, top, left + width * scale, top + height * scale)
-    crop = photo.resize((width, height), Image.Resampling.BILINEAR, box)
-    pixels = np.asarray(crop, np.float32) / 255
-    return srgb_to_linear(pixels[:, ::-1] if rng.random() < 0.5 else pixels).astype(np.float32)
-
-
-def find_photos(folder: Path) -> list[Path]:
-    """The background photos of a folder, sorted.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    suffixes = {".jpg", ".jpeg", ".png"}
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in suffixes)
-    if not found:
-        raise ValueError(f"{folder}: expected .jpg or .png photos without people, found none")
-    return found
-
-
-def read_photo(path: Path) -> Image.Image:
-    """Read a photo as RGB."""
-    with Image.open(path) as image:
-        return image.convert("RGB")
-
-
-def made_up_room(rng: np.random.Generator, size: tuple[int, int]) -> Array:
-    """A wall with fall-off, floor, boxes and texture: what interiors are made of, linear."""
-    height, width = size
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / max(height, width)
-    picture = np.broadcast_to(_paint(rng), (height, width, 3)).copy()
-    if rng.random() < 0.6:
-        picture[y > rng.uniform(0.5, 1.0) + rng.normal(0, 0.1) * x] = _paint(rng)
-    for _ in range(int(rng.integers(0, 9))):
-        left, top = rng.uniform(-0.2, 1, 2)
-        wide, high = rng.uniform(0.03, 0.6, 2)
-        inside = (x > left) & (x < left + wide) & (y > top) & (y < top + high)
-        picture[inside] = _paint(rng) * rng.uniform(0.6, 1.3)
-    fall_off = 1 + rng.normal(0, 0.35) * (x - 0.5) + rng.normal(0, 0.35) * (y - 0.5)
-    texture = _smooth_noise(rng, size, int(rng.integers(2, 40))) * rng.uniform(0, 0.25)
-    return np.clip(picture * (fall_off + texture)[..., None], 0, None).astype(np.float32)
-
-
-def hang_cloth(picture: Array, rng: np.random.Generator) -> None:
-    """Hang a curtain or a flag into a linear background (H, W, 3): folds that nobody wears."""
-    height, width = picture.shape[:2]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / max(height, width)
-    left, top = rng.uniform(-0.2, 0.9), rng.uniform(-0.4, 0.3)
-    inside = (x > left) & (x < left + rng.uniform(0.1, 0.6))
-    inside &= (y > top) & (y < top + rng.uniform(0.4, 1.6))
-    turns = 2 * np.pi
-    sway = rng.uniform(0, 2) * np.sin(turns * (y * rng.uniform(0.3, 1.5) + rng.uniform()))
-    folds = np.cos(turns * x * rng.uniform(4, 25) + sway)
-    angle = rng.choice([0.0, turns / 4, rng.uniform(0, turns)])
-    across = np.cos(angle) * x + np.sin(angle) * y + rng.uniform(0, 0.01) * folds
-    colours = np.stack([_paint(rng) for _ in range(int(rng.integers(1, 4)))])
-    stripes = np.floor(across * rng.uniform(2, 25)).astype(int) % len(colours)
-    shade = 1 + rng.uniform(0.1, 0.6) * folds
-    picture[inside] = (colours[stripes] * shade[..., None])[inside]
-
-
-def _paint(rng: np.random.Generator) -> Array:
-    """A wall colour: mostly greyish, from black to white, linear."""
-    value = rng.beta(0.9, 1.1) * 0.85 + 0.01
-    tint = 1 + rng.normal(0, 0.22, 3) * (1 if rng.random() < 0.7 else 3)
-    return np.clip(value * tint, 0.003, 1).astype(np.float32)
-
-
-def _smooth_noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> Array:
-    coarse = Image.fromarray(rng.normal(size=(cells, cells)).astype(np.float32))
-    return np.asarray(coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC), np.float32)

@@ -4,17 +4,14 @@ import numpy as np
 import pytest
 import torch
 from figures import write_person
-from PIL import Image
 
 from david_hf.data import composition
+from david_hf.data.colour import develop
 from david_hf.data.composition import (
-    Backgrounds,
     Figure,
     FigurePlacement,
     compose,
-    hang_cloth,
     load_figure,
-    made_up_room,
     merge,
     place,
     to_sample,
@@ -137,31 +134,33 @@ def test_a_composed_sample_shows_the_background_where_nobody_is(figure: Figure) 
     np.testing.assert_allclose(lengths, 1, atol=1e-3)
 
 
-def test_backgrounds_come_from_the_folder_or_are_made_up(tmp_path: Path) -> None:
-    Image.new("RGB", (40, 30), (255, 0, 0)).save(tmp_path / "red.jpg")
-    rng = np.random.default_rng(0)
+def test_a_thing_before_people_hides_them_and_the_background(figure: Figure) -> None:
+    composed = compose([figure], np.random.default_rng(0), (40, 40))
+    red = np.zeros((40, 40, 3), np.float32)
+    red[..., 0] = 0.2140
+    coverage = np.zeros((40, 40), np.float32)
+    coverage[20:] = 1.0
+    coverage[19] = 0.5
 
-    photos = Backgrounds(tmp_path, photo_share=1.0, cloth_share=0.0).sample(rng, (16, 24))
+    hidden = composed.behind(red, coverage)
+    sample = to_sample(hidden, np.zeros((40, 40, 3), np.float32), "x", "test")
 
-    assert photos.shape == (16, 24, 3)
-    assert photos[..., 0].min() > 10 * photos[..., 1].max()
-    assert Backgrounds(None).sample(rng, (16, 24)).shape == (16, 24, 3)
-    assert made_up_room(rng, (16, 24)).min() >= 0
-
-
-def test_hung_cloth_covers_part_of_a_background() -> None:
-    covered = []
-    for seed in range(20):
-        background = np.full((48, 64, 3), -1.0, np.float32)
-        hang_cloth(background, np.random.default_rng(seed))
-        is_covered = background[..., 0] != -1
-        assert background[is_covered].size == 0 or background[is_covered].min() >= 0
-        covered.append(is_covered.mean())
-
-    assert 0 < np.mean(covered) < 0.6
-    assert len(set(covered)) > 10
+    assert composed.alpha[0, 20:].max() > 0.9
+    assert hidden.alpha[0, 20:].max() == 0
+    torch.testing.assert_close(hidden.alpha[0, 19], composed.alpha[0, 19] / 2)
+    torch.testing.assert_close(hidden.alpha[0, :19], composed.alpha[0, :19])
+    np.testing.assert_allclose(sample.image[20:] - np.array([0.5, 0, 0]), 0, atol=1e-3)
+    assert not sample.valid[20:].any()
+    assert not sample.normals[20:].any()
 
 
-def test_a_background_folder_without_photos_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected .jpg or .png photos"):
-        Backgrounds(tmp_path)
+def test_of_two_things_the_later_one_is_nearer(figure: Figure) -> None:
+    composed = compose([figure], np.random.default_rng(0), (40, 40))
+    grey, white = np.full((40, 40, 3), 0.2, np.float32), np.ones((40, 40, 3), np.float32)
+    full, half = np.ones((40, 40), np.float32), np.full((40, 40), 0.5, np.float32)
+
+    image = to_sample(composed.behind(white, half).behind(grey, full), white, "x", "test").image
+    mixed = to_sample(composed.behind(grey, full).behind(white, half), white, "x", "test").image
+
+    np.testing.assert_allclose(image, develop(np.asarray(0.2)), atol=1e-5)
+    np.testing.assert_allclose(mixed, develop(np.asarray(0.6)), atol=1e-5)

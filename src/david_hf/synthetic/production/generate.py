@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from david_hf.data.composition import find_photos
+from david_hf.data.backgrounds import find_photos
 from david_hf.data.contact_sheet import write_contact_sheet
 from david_hf.data.sources.synthhuman import SynthHuman
 from david_hf.synthetic.factors import load_distributions

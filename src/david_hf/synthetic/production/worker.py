@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from david_hf.data.composition import find_photos
+from david_hf.data.backgrounds import find_photos
 from david_hf.synthetic.rendering.blender import (
     BlenderProcess,
     BlenderStartError,

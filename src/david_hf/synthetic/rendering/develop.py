@@ -7,7 +7,7 @@ import OpenEXR
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from david_hf.data.composition import crop_photo, read_photo
+from david_hf.data.backgrounds import crop_photo, read_photo
 from david_hf.synthetic.mesh import FloatArray
 from david_hf.synthetic.scene import Face, Scene
 from david_hf.synthetic.stage.camera_rig import Camera
