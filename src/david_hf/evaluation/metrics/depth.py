@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from .checks import (
     FloatArray,
@@ -189,7 +190,8 @@ def depth_metrics(
         `abs_rel`, mean |p - d| / d; `sq_rel`, mean (p - d)^2 / d, in metres; `log10`, mean
         |log10 p - log10 d|; `silog`, 100 sqrt(mean e^2 - lambda (mean e)^2) with e = ln p - ln d;
         `delta1` to `delta3`, the shares of pixels with max(p / d, d / p) below 1.25, 1.25^2 and
-        1.25^3. Logarithms and ratios take a p below a millimetre as a millimetre: what is aligned
+        1.25^3; `rank`, Spearman's rank correlation of p and d: 1 if every pixel stands behind
+        those that it should, however far. Logarithms and ratios take a p below a millimetre as a millimetre: what is aligned
         to behind the camera is far off, not undefined.
 
     Raises:
@@ -210,4 +212,16 @@ def depth_metrics(
         "log10": float(np.abs(log_error).mean() / np.log(10)),
         "silog": float(100 * np.sqrt(spread)),
         **{f"delta{power}": float((ratio < 1.25**power).mean()) for power in (1, 2, 3)},
+        "rank": rank_correlation(aligned, true),
     }
+
+
+def rank_correlation(values: Values, wanted: Values) -> float:
+    """Spearman's rank correlation of two flat arrays; equal values share the mean of their ranks.
+
+    Returns:
+        In [-1, 1]; 0 if one of them is constant.
+    """
+    if values.min() == values.max() or wanted.min() == wanted.max():
+        return 0.0
+    return float(spearmanr(values, wanted).statistic)

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from david_hf.evaluation.metrics.depth import align, align_group, depth_metrics
+from david_hf.evaluation.metrics.depth import align, align_group, depth_metrics, rank_correlation
 from david_hf.evaluation.metrics.fits import (
     fit_median_mad,
     fit_scale_lad,
@@ -258,6 +258,7 @@ def test_errors_have_their_textbook_values() -> None:
             "delta1": 0,
             "delta2": 0.5,
             "delta3": 0.5,
+            "rank": 0,
         }
     )
 
@@ -290,6 +291,16 @@ def test_depth_behind_the_camera_is_outside_and_its_metrics_are_finite() -> None
     assert metrics["delta3"] == 0.5
     assert metrics["abs_rel"] == 1.5
     assert metrics["log10"] == pytest.approx(1.5)
+
+
+def test_rank_correlation_sees_order_alone() -> None:
+    wanted = np.array([1.0, 2.0, 4.0, 9.0])
+
+    assert rank_correlation(np.exp(wanted), wanted) == pytest.approx(1)
+    assert rank_correlation(-wanted, wanted) == pytest.approx(-1)
+    assert rank_correlation(np.ones(4), wanted) == 0
+    # 1 - 6 sum d^2 / (n (n^2 - 1)), with two neighbours exchanged.
+    assert rank_correlation(np.array([1.0, 4.0, 2.0, 9.0]), wanted) == pytest.approx(0.8)
 
 
 def test_metrics_do_not_depend_on_scale_shift_or_orientation() -> None:
