@@ -191,8 +191,8 @@ def depth_metrics(
         |log10 p - log10 d|; `silog`, 100 sqrt(mean e^2 - lambda (mean e)^2) with e = ln p - ln d;
         `delta1` to `delta3`, the shares of pixels with max(p / d, d / p) below 1.25, 1.25^2 and
         1.25^3; `rank`, Spearman's rank correlation of p and d: 1 if every pixel stands behind
-        those that it should, however far. Logarithms and ratios take a p below a millimetre as a millimetre: what is aligned
-        to behind the camera is far off, not undefined.
+        those that it should, however far. Logarithms and ratios take a p below a millimetre as
+        a millimetre: what is aligned to behind the camera is far off, not undefined.
 
     Raises:
         ValueError: As for `align`.
