@@ -75,9 +75,7 @@ METRICS = {
     "depth_delta3": MetricName(
         "share of aligned depth within a ratio of 1.25³", "δ3", higher_is_better=True
     ),
-    "depth_rank": MetricName(
-        "rank correlation of depth (Spearman)", "rank", higher_is_better=True
-    ),
+    "depth_rank": MetricName("rank correlation of depth (Spearman)", "rank", higher_is_better=True),
     "depth_boundary_f1": MetricName(
         "F1 of the edges of aligned depth", "edge F1", higher_is_better=True
     ),
