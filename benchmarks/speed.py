@@ -31,8 +31,8 @@ from transformers import (
     DPTForDepthEstimation,
 )
 
+from david_hf.atomic import write_text
 from david_hf.hub.card_parts import speed_table
-from david_hf.hub.model_card import write_text
 from david_hf.model import DavidConfig, DavidForDensePrediction, DavidForDepthEstimation
 
 RESULTS = Path(__file__).parent / "speed.json"

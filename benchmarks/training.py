@@ -29,7 +29,7 @@ from benchmarks.speed import describe_device, peak_memory_mib
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import DPTConfig, DPTForDepthEstimation
 
-from david_hf.hub.model_card import write_text
+from david_hf.atomic import write_text
 from david_hf.model import DavidConfig, DavidForDepthEstimation
 
 RESULTS = Path(__file__).parent / "training.json"

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard
 
+from david_hf.atomic import write_text
 from david_hf.hub.card_parts import (
     CITATION,
     CheckpointFacts,
@@ -26,7 +27,6 @@ from david_hf.hub.model_card import (
     complete_front_matter,
     render_model_card,
     trained_card,
-    write_text,
 )
 from david_hf.model import DavidConfig
 

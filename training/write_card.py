@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 from config import TrainConfig
 
+from david_hf.atomic import write_text
 from david_hf.data.backgrounds import Backgrounds
 from david_hf.data.sources.synthhuman import GeneratedHumans
 from david_hf.hub.card_parts import speed_text
-from david_hf.hub.model_card import trained_card, write_text
+from david_hf.hub.model_card import trained_card
 
 SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.json"
 

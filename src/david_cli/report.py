@@ -119,11 +119,7 @@ def _write_card(runs: "dict[Path, EvaluationResult]", checkpoint: Path, min_grou
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all, and say so."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    from david_hf.atomic import write_text
+
+    write_text(path, text)
     typer.echo(f"wrote {path}")

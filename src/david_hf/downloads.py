@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .atomic import write_text
 from .resumable import DownloadError, SharedDownloadError
 
 __all__ = ["DownloadRecords", "check_space", "mirror_url"]
@@ -55,12 +56,10 @@ class DownloadRecords:
 
     def _write(self, name: str, entry: dict[str, Any]) -> None:
         """Replace one record; the file appears whole or not at all."""
-        temporary = self.path.with_name(f".{self.path.name}.partial")
         with self._lock:
             # Read again: another process may have added its own in the meantime.
             records = self.read() | {name: entry}
-            temporary.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
-            temporary.replace(self.path)
+            write_text(self.path, json.dumps(records, indent=2) + "\n")
 
 
 def mirror_url(mirror: str, name: str) -> str:

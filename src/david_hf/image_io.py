@@ -2,17 +2,15 @@
 
 import os
 import struct
-import uuid
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .atomic import whole_file
 from .model.image_inputs_david import pil_to_array
 
 # How the names of photos end, where a folder of them is asked for.
@@ -93,18 +91,6 @@ def to_rgb8(image: Image.Image) -> np.ndarray:
         return pixels
     unit = pixels / 65535.0 if pixels.dtype == np.uint16 else pixels.clip(0.0, 1.0)
     return np.repeat((unit * 255.0).round().astype(np.uint8)[..., None], 3, axis=-1)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open `path` for writing such that it appears whole or, after an error, not at all."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.partial")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

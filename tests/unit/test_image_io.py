@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from david_hf import image_io
-from david_hf.image_io import ImageReadError, load_image, to_rgb8, whole_file, write_npy, write_png
+from david_hf.image_io import ImageReadError, load_image, to_rgb8, write_png
 
 COLOURS = np.array([[(250, 20, 10), (20, 240, 30)], [(10, 30, 230), (90, 90, 90)]], np.uint8)
 
@@ -173,26 +173,6 @@ def test_smooth_maps_are_compressed(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", np.dstack([ramp] * 3))
 
     assert (tmp_path / "a.png").stat().st_size < ramp.nbytes * 3 / 20
-
-
-def test_a_file_is_replaced_as_a_whole_or_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "a.npy"
-    write_npy(path, np.arange(3))
-    before = path.read_bytes()
-
-    def fail_halfway() -> None:
-        with whole_file(path) as file:
-            file.write(b"half")
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        fail_halfway()
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-    write_npy(path, np.arange(5))
-    assert np.load(path).tolist() == [0, 1, 2, 3, 4]
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_limit_leaves_room_for_the_photos_of_today() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from david_hf.folders import check_is_free, new_folder
+from david_hf.atomic import check_is_free, new_folder
 from david_hf.image_io import ImageReadError
 from david_hf.load_errors import ModelLoadError, in_one_line
 from david_hf.model import (

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from david_hf.image_io import whole_file
+from david_hf.atomic import whole_file
 
 from .sample import Array, HumanSample
 

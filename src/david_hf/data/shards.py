@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import yaml
 from datasets import Features, Image
 
-from david_hf.image_io import whole_file
+from david_hf.atomic import whole_file
 
 from .features import sample_features
 from .rows import DepthCell, Row, picture

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from david_hf.atomic import write_text
+
 Metrics = dict[str, float]
 
 # What images are ranked and groups compared by: none that grows with the picture. The first of each
@@ -123,11 +125,8 @@ class EvaluationResult:
             "examples": [asdict(example) for example in self.examples],
             "images": [asdict(image) for image in self.images],
         }
-        path = folder / FILE_NAME
-        partial = path.with_name(f".{FILE_NAME}.partial")
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
-        partial.replace(path)
-        return path
+        text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+        return write_text(folder / FILE_NAME, text)
 
 
 def read_result(source: Path) -> EvaluationResult:

@@ -13,6 +13,7 @@ import torch
 from accelerate import PartialState
 from torch.utils.data import DataLoader, Subset
 
+from david_hf.atomic import write_text
 from david_hf.data.sources.base import SampleSource, choose_positions
 from david_hf.data.sources.listing import naming
 
@@ -159,9 +160,7 @@ def claim(output: Path, settings: dict[str, Any]) -> None:
         return
     if any(not found.name.startswith(".") for found in output.iterdir()):
         raise ValueError(f"{output}: expected a folder for the results, got one with other files")
-    partial = path.with_name(f".{SETTINGS}.partial")
-    partial.write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(settings, indent=1) + "\n")
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

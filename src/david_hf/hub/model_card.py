@@ -34,7 +34,6 @@ __all__ = [
     "publication_card",
     "render_model_card",
     "trained_card",
-    "write_text",
 ]
 
 logger = logging.getLogger(__name__)
@@ -152,13 +151,6 @@ def trained_card(
     card = ModelCard(render_model_card(template, values))
     complete_front_matter(card.data, facts, name)
     return str(card)
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    return partial.replace(path)
 
 
 def _read_card(path: Path) -> ModelCard:

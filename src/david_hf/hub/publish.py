@@ -29,7 +29,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from david_hf.folders import new_folder
+from david_hf.atomic import new_folder
 
 from .release_files import CheckpointError, is_weights, onnx_files, stage_release
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import AutoModel, AutoModelForImageToImage
 
-from david_hf.folders import new_folder
+from david_hf.atomic import new_folder
 from david_hf.hub.checkpoint_files import copy_checkpoint
 from david_hf.model import DavidConfig, DavidForDensePrediction
 from david_hf.registration import IMAGE_PROCESSORS, MODELS, PIPELINES, TASK_MODELS

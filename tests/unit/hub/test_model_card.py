@@ -18,6 +18,7 @@ from david_hf import (
     DavidForNormalEstimation,
     DavidModel,
 )
+from david_hf.atomic import write_text
 from david_hf.hub.card_parts import (
     METRICS,
     CheckpointFacts,
@@ -27,7 +28,7 @@ from david_hf.hub.card_parts import (
     speed_text,
     usage,
 )
-from david_hf.hub.model_card import publication_card, render_model_card, write_text
+from david_hf.hub.model_card import publication_card, render_model_card
 from david_hf.model import DavidPreTrainedModel
 
 ROW = {name: 0.25 for name, metric in METRICS.items() if metric.shown}

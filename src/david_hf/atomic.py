@@ -1,11 +1,32 @@
-"""Folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["check_is_free", "new_folder"]
+__all__ = ["check_is_free", "new_folder", "whole_file", "write_text"]
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open `path` for writing such that it appears whole or, after an error, not at all."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file as UTF-8, in place of one that is there, and return its path."""
+    with whole_file(path) as file:
+        file.write(text.encode())
+    return path
 
 
 def check_is_free(target: Path) -> None:
