@@ -90,7 +90,7 @@ def test_the_shipped_configurations_are_valid(
     config = TrainConfig(**{"output_dir": "runs/paper", **values})
 
     assert config.output_dir == f"runs/{file.stem}"
-    if file.stem not in ("nano", "nano-128", "p3m", "thuman"):
+    if file.stem not in ("nano", "nano-128", "p3m", "thuman", "tiny"):
         assert (config.epochs, config.batch_size) in [(100, 24), (200, 24), (500, 24)]
 
 
