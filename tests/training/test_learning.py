@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import train as training
+from building import build_model, build_optimizer, load_checkpoint
 from config import TrainConfig, parse_config
 from samples import TrainingSamples, to_device
 
@@ -63,11 +64,11 @@ def test_two_hundred_steps_lower_every_loss(name: str, tmp_path: Path) -> None:
     fixed = next(TrainingSamples(replace(config, batch_size=24, seed=1)).batches(0, 1, 0, 1))
     batch = to_device(fixed, torch.device("cpu"), config.tasks)
     training.set_seed(config.seed)
-    before = losses(training.build_model(config).eval(), batch)
+    before = losses(build_model(config).eval(), batch)
 
     folder = training.train(config)
 
-    after = losses(training.load_checkpoint(replace(config, init_from=str(folder))).eval(), batch)
+    after = losses(load_checkpoint(replace(config, init_from=str(folder))).eval(), batch)
     assert set(after) == set(before)
     assert all(after[part] < before[part] for part in before), (before, after)
 
@@ -81,9 +82,9 @@ def test_one_batch_can_be_learnt_by_heart(tmp_path: Path) -> None:
     )
     fixed = next(TrainingSamples(replace(config, batch_size=4)).batches(0, 1, 0, 1))
     batch = to_device(fixed, torch.device("cpu"), config.tasks)
-    model = training.build_model(config).train()
+    model = build_model(config).train()
     steps = 600
-    optimizer, scheduler = training.build_optimizer(config, model, steps)
+    optimizer, scheduler = build_optimizer(config, model, steps)
     for _ in range(steps):
         model(**batch).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad_norm)

@@ -1,4 +1,5 @@
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -8,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import train as training
 import yaml
 from averaging import WeightAverage
 from benchmark_layouts import write_people
+from building import build_model, build_optimizer, load_checkpoint
 from checkpoints import STATE, find_state
 from config import TrainConfig, parse_config
 from factories import tiny_config, tiny_model
@@ -215,6 +218,34 @@ def test_a_damaged_sample_ends_in_one_line_and_a_state(people: str, tmp_path: Pa
     assert samples.number == 4
 
 
+def test_a_killed_loader_ends_in_one_line_and_a_state(people: str, tmp_path: Path) -> None:
+    config = settings(people, tmp_path / "run", steps=5000, num_workers=1, save_every=1000)
+    process = start(config)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    while not next(lines).startswith("step 2/"):
+        pass
+
+    for loader in psutil.Process(process.pid).children():
+        loader.kill()
+    output, _ = process.communicate(timeout=240)
+
+    assert process.returncode == 1
+    error = output.splitlines()[-1]
+    assert re.match(r"error: step \d+: cannot load the next samples: .*killed", error), output
+    assert "go on with --resume" in error
+    found = find_state(tmp_path / "run")
+    assert found is not None
+    assert found[1] >= 2
+    DavidForDensePrediction.from_pretrained(tmp_path / "run" / "checkpoint")
+
+
+def test_half_precision_on_a_cpu_is_bad_input(people: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fp16 needs a GPU; on a CPU, take bf16 or no"):
+        training.train(configure(people, tmp_path / "run", mixed_precision="fp16"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_full_disk_ends_in_one_line_and_keeps_the_state_before(
     people: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,7 +317,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
 def test_the_learning_rate_warms_up_and_falls_to_zero(people: str, tmp_path: Path) -> None:
     config = configure(people, tmp_path, steps=10, warmup_steps=2, learning_rate=1.0)
-    optimizer, scheduler = training.build_optimizer(config, training.build_model(config), 10)
+    optimizer, scheduler = build_optimizer(config, build_model(config), 10)
     rates = []
     for _ in range(10):
         rates.append(max(group["lr"] for group in optimizer.param_groups))
@@ -302,7 +333,7 @@ def test_the_learning_rate_warms_up_and_falls_to_zero(people: str, tmp_path: Pat
 def test_the_encoder_learns_slower(people: str, tmp_path: Path) -> None:
     config = configure(people, tmp_path, learning_rate=1.0, backbone_learning_rate_factor=0.25)
 
-    optimizer, _ = training.build_optimizer(config, training.build_model(config), 10)
+    optimizer, _ = build_optimizer(config, build_model(config), 10)
 
     rates = {group["initial_lr"] for group in optimizer.param_groups}
     assert rates == {1.0, 0.25}
@@ -322,7 +353,7 @@ def test_frozen_blocks_keep_their_weights(encoder_type: str, people: str, tmp_pa
         weight_decay=1.0,
         learning_rate=0.1,
     )
-    before = training.load_checkpoint(config)
+    before = load_checkpoint(config)
 
     after = DavidForDensePrediction.from_pretrained(training.train(config))
 
@@ -347,13 +378,13 @@ def test_a_checkpoint_goes_on_at_another_size_and_with_other_weights_of_the_loss
     overrides = {"image_size": 96, "loss_weights": weights}
     config = configure(people, tmp_path / "second", init_from=str(first), model_overrides=overrides)
 
-    model = training.build_model(config)
+    model = build_model(config)
 
     assert model.config.image_size == 96
     assert model.config.loss_weights == weights
     assert model.config.input_size == 64
     with pytest.raises(ValueError, match="init_from: cannot load"):
-        training.build_model(replace(config, model_overrides={"fusion_hidden_size": 7}))
+        build_model(replace(config, model_overrides={"fusion_hidden_size": 7}))
 
 
 @pytest.mark.parametrize("name", ["p3m", "thuman"])
