@@ -121,6 +121,17 @@ def test_a_figure_shown_at_half_size_stands_twice_as_far(
     assert result.focal_px == figure.focal_px
 
 
+@pytest.mark.parametrize("is_cut_below", [False, True])
+def test_heads_are_seldom_cut(is_cut_below: bool) -> None:
+    person = bust((False, False, False, is_cut_below))
+    tops = []
+    for seed in range(300):
+        placement = place(person, np.random.default_rng(seed), (48, 64))
+        tops.append(5 * placement.scale + placement.shift[1])
+
+    assert 0.005 < np.mean(np.array(tops) < 0) < 0.15
+
+
 def test_a_composed_sample_shows_the_background_where_nobody_is(figure: Figure) -> None:
     composed = compose([figure], np.random.default_rng(0), (40, 40))
     background = np.full((40, 40, 3), 0.2140, np.float32)  # linear of sRGB 0.5
