@@ -80,6 +80,8 @@ def measure_stage(stage: str, data: Path, backgrounds: Path | None, steps: int) 
             "backbone": "null",
             "init_from": "null",
             "output_dir": folder,
+            "batch_size": 16,
+            "accumulation": 1,
             "steps": steps,
             "log_every": 1,
             "save_every": 10 * steps,
