@@ -53,7 +53,7 @@ def test_two_hundred_steps_lower_every_loss(name: str, tmp_path: Path) -> None:
         "batch_size": 8,
         "sides": "[[1.0, 96]]",
         "warmup_steps": 20,
-        "learning_rate": 2e-3,
+        "learning_rate": 2e-3 if name == "nano" else 7e-4,
         "backbone_learning_rate_factor": 1.0,
         "ema_decay": 0.9,
         "num_workers": 0,
