@@ -104,8 +104,8 @@ def place(figure: Figure, rng: np.random.Generator, size: tuple[int, int]) -> Fi
         rng, (top * scale, bottom * scale), layer_height * scale, height, cut_top, cut_bottom
     )
     if not cut_top and top * scale + y < 0 and rng.random() < 0.9:
-        # Photographers cut the legs, seldom the head. Too tall for the frame, the figure's lower end
-        # stays outside.
+        # Photographers cut the legs, seldom the head. It is too tall for the frame, so its lower
+        # end stays outside.
         y = -top * scale + height * rng.uniform(0.0, 0.15)
     # A turned cut edge would show: only whole figures turn.
     angle = float(rng.normal(0, 0.08)) if is_whole else 0.0
