@@ -66,6 +66,13 @@ def train(config: TrainConfig) -> Path:
     run.resume(output)
     try:
         run.train(samples, output)
+    except RuntimeError as error:
+        # PyTorch tells of a killed loader process anywhere, in the midst of a step too.
+        if isinstance(error, StoppedError) or "DataLoader worker" not in str(error):
+            raise
+        raise StoppedError(
+            f"step {run.step}: {one_line(error)} Go on with --resume, from the state in {output}"
+        ) from error
     finally:
         accelerator.end_training()
     return output / LAST

@@ -195,13 +195,12 @@ def test_a_missing_picture_leaves_no_page(run: Path, tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_what_was_there(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill_disk(self: Path, text: str, encoding: str) -> int:
-        self.write_bytes(text[:10].encode())
+    def fill_disk(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
     page = tmp_path / "page.html"
     page.write_bytes(b"before")
-    monkeypatch.setattr(Path, "write_text", fill_disk)
+    monkeypatch.setattr(Path, "replace", fill_disk)
 
     assert "No space left on device" in refusal(run, "-o", page)
     assert page.read_bytes() == b"before"
