@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import yaml
 from datasets import Features, Image
 
-from david_hf.atomic import whole_file
+from david_hf.atomic import whole_file, write_text
 
 from .features import sample_features
 from .rows import DepthCell, Row, picture
@@ -220,8 +220,7 @@ def _write_card(folder: Path) -> None:
         # `datasets` takes all for the union of the others.
         splits.append({"split": "train" if name == "all" else name, "path": files})
     front = yaml.safe_dump({"configs": [{"config_name": "default", "data_files": splits}]})
-    with whole_file(folder / "README.md") as file:
-        file.write(f"---\n{front}---\n".encode())
+    write_text(folder / "README.md", f"---\n{front}---\n")
 
 
 def _claim(folder: Path, manifest: Manifest) -> None:
