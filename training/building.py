@@ -9,18 +9,23 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, ProjectConfiguration
 from averaging import WeightAverage
 from config import TrainConfig
+from muon import Muon, takes_muon
 from samples import one_line
 from torch.optim.lr_scheduler import LambdaLR
 
 from david_hf.conversion.backbones import load_backbone
 from david_hf.model import DavidForDensePrediction
 
+# No process has the whole weights.
+DIVIDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
 
 def build_accelerator(config: TrainConfig) -> Accelerator:
     """Accelerate, by the configuration and by what launched this process.
 
     Raises:
-        ValueError: If it is to train in fp16 on a CPU.
+        ValueError: If it is to train in fp16 on a CPU, or by Muon where no process has the whole
+            weights.
     """
     output = Path(config.output_dir)
     accelerator = Accelerator(
@@ -33,6 +38,11 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
     if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         # Accelerate says nothing and trains in fp32.
         raise ValueError("mixed_precision: fp16 needs a GPU; on a CPU, take bf16 or no")
+    if config.optimizer == "muon" and accelerator.distributed_type in DIVIDED:
+        raise ValueError(
+            f"optimizer: expected adamw with {accelerator.distributed_type}, which divides the "
+            "weights among processes, got muon"
+        )
     return accelerator
 
 
@@ -46,7 +56,7 @@ def build_average(
     """
     if not config.ema_decay:
         return None
-    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+    if accelerator.distributed_type in DIVIDED:
         raise ValueError(
             f"ema_decay: expected 0 with {accelerator.distributed_type}, which divides the weights "
             f"among processes, got {config.ema_decay}"
@@ -114,22 +124,26 @@ def freeze(model: DavidForDensePrediction, frozen_blocks: int) -> None:
 def build_optimizer(
     config: TrainConfig, model: torch.nn.Module, steps: int
 ) -> tuple[torch.optim.Optimizer, LambdaLR]:
-    """AdamW in four groups (encoder, decayed or not); linear warm-up, then a cosine to zero."""
-    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    """AdamW, or Muon for kernels and matrices; linear warm-up, then a cosine to zero."""
+    groups: dict[tuple[bool, bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        key = (name.startswith("model.encoder."), parameter.ndim > 1)
+        is_muons = config.optimizer == "muon" and takes_muon(parameter)
+        key = (name.startswith("model.encoder."), parameter.ndim > 1, is_muons)
         groups.setdefault(key, []).append(parameter)
     factor = config.backbone_learning_rate_factor
-    optimizer = torch.optim.AdamW(
+    optimizer = Muon(
         [
             {
                 "params": parameters,
                 "lr": config.learning_rate * (factor if is_encoder else 1),
                 "weight_decay": config.weight_decay if is_decayed else 0.0,
+                "orthogonal": is_muons,
             }
-            for (is_encoder, is_decayed), parameters in sorted(groups.items(), reverse=True)
+            for (is_encoder, is_decayed, is_muons), parameters in sorted(
+                groups.items(), reverse=True
+            )
         ],
         fused=True,  # six times as fast on CPUs as the loop that is the default there
     )

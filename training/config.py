@@ -16,6 +16,7 @@ from david_hf.data.transforms import TrainingTransform
 from david_hf.evaluation.benchmarks.registry import find_benchmark
 from david_hf.model.configuration_david import TASKS, DavidConfig
 
+OPTIMIZERS = ("adamw", "muon")
 TRACKERS = ("tensorboard", "trackio", "wandb")
 # What may change when a run goes on: none of it changes the weights.
 FREE_TO_CHANGE = ("num_workers", "log_every", "save_every", "trackers", "validate_every", "resume")
@@ -111,9 +112,10 @@ class TrainConfig:
         accumulation: Batches whose gradients are summed for one step.
         sides: Input side over the run: pairs of (share of the steps until which it holds, side).
             The paper: 512.
+        optimizer: adamw, or muon for kernels and matrices and adamw for the rest. The paper: AdamW.
         learning_rate: Peak of the decoder's and heads'; warm-up, then cosine to zero. Our choice.
         backbone_learning_rate_factor: Times the learning rate for the encoder. Our choice.
-        weight_decay: AdamW's, on matrices and kernels only. Our choice.
+        weight_decay: On matrices and kernels only. Our choice.
         warmup_steps: Linear warm-up. Our choice.
         clip_grad_norm: Largest gradient norm. Our choice.
         ema_decay: Of the moving average of the weights, which is what is saved; 0 for none. Our
@@ -150,6 +152,7 @@ class TrainConfig:
     batch_size: int = 16
     accumulation: int = 1
     sides: tuple[tuple[float, int], ...] = ((1.0, 256),)
+    optimizer: str = "adamw"
     learning_rate: float = 2e-3
     backbone_learning_rate_factor: float = 0.5
     weight_decay: float = 0.01
@@ -183,12 +186,7 @@ class TrainConfig:
             raise ValueError(f"tasks: expected some of {', '.join(TASKS)}, got {self.tasks}")
         self._set("tasks", tuple(task for task in TASKS if task in self.tasks))
         self._set("trackers", tuple(self.trackers))
-        if self.mixed_precision is False:  # what YAML makes of no
-            self._set("mixed_precision", "no")
-        if self.mixed_precision not in (None, "no", "bf16", "fp16"):
-            raise ValueError(
-                f"mixed_precision: expected no, bf16 or fp16, got {self.mixed_precision}"
-            )
+        self._check_arithmetic()
         self._check_numbers()
         shares = [share for share, _ in self.sides]
         if not shares or shares != sorted(shares) or shares[-1] != 1.0:
@@ -209,6 +207,18 @@ class TrainConfig:
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    def _check_arithmetic(self) -> None:
+        if self.mixed_precision is False:  # what YAML makes of no
+            self._set("mixed_precision", "no")
+        if self.mixed_precision not in (None, "no", "bf16", "fp16"):
+            raise ValueError(
+                f"mixed_precision: expected no, bf16 or fp16, got {self.mixed_precision}"
+            )
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer: expected adamw or muon, got {self.optimizer}")
+        if self.optimizer == "muon" and self.mixed_precision == "fp16":
+            raise ValueError("optimizer: muon trains in bf16 or in full precision, got fp16")
 
     def _check_numbers(self) -> None:
         positive = (

@@ -16,7 +16,7 @@ from .sources.synthhuman import GeneratedHumans
 
 # Height over width of photographs, and how often.
 ASPECTS = ((4 / 3, 0.35), (3 / 2, 0.15), (1.0, 0.2), (3 / 4, 0.15), (2 / 3, 0.15))
-CROWD = (0.64, 0.19, 0.1, 0.07)  # one to four people
+CROWD = (0.58, 0.2, 0.12, 0.1)  # one to four people
 EMPTY_SHARE = 0.03
 # How often a counter, and a ball, a tube or a box, hides part of the people.
 COUNTER_SHARE, THING_SHARE = 0.15, 0.1
@@ -81,7 +81,7 @@ class ComposedHumans:
         figures = [pool[int(rng.integers(len(pool)))] for _ in range(count)]
         composition = compose(figures, rng, size)
         light = torch.from_numpy(
-            np.exp(rng.normal(0, 0.2)) * (1 + 0.06 * rng.normal(size=(3, 1, 1)))
+            np.exp(rng.normal(0, 0.3)) * (1 + 0.06 * rng.normal(size=(3, 1, 1)))
         )
         composition.colour.mul_(light.clamp_min(0.1).float())
         if rng.random() < EMPTY_SHARE:

@@ -18,7 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel, ViTConfig, ViTForImageClassification, ViTModel
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from david_hf.conversion import backbones
+from david_hf.conversion import backbone_files
 from david_hf.conversion.backbones import load_backbone
 from david_hf.load_errors import ModelLoadError
 from david_hf.model import (
@@ -514,7 +514,7 @@ def test_nano_takes_a_pickle_if_it_is_torchvisions(
     path = tmp_path / "weights.pth"
     torch.save(torchvision_weights, path)
     assert_refused(nano, path, "SHA-256", "get the file again")
-    monkeypatch.setattr(backbones, "IMAGENET_SHA256", None)
+    monkeypatch.setattr(backbone_files, "IMAGENET_SHA256", None)
 
     load_backbone(nano, path)
 
