@@ -47,7 +47,10 @@ class Muon(torch.optim.AdamW):
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue
-            average = self.state[parameter].setdefault("average", torch.zeros_like(parameter))
+            state = self.state[parameter]
+            if not state:  # AdamW reads the count of steps out of any state
+                state |= {"step": torch.zeros(()), "average": torch.zeros_like(parameter)}
+            average = state["average"]
             average.lerp_(parameter.grad, 1 - group["momentum"])
             ahead = parameter.grad.lerp(average, group["momentum"]).flatten(1)
             update = orthogonalize(ahead) * 0.2 * max(ahead.shape) ** 0.5
