@@ -55,6 +55,8 @@ def test_the_side_follows_its_schedule(tmp_path: Path) -> None:
         (["--tasks", "[depth, colour]"], "tasks: expected some of depth, normals, alpha"),
         (["--trackers", "[paper]"], "trackers: expected some of"),
         (["--mixed_precision", "fp4"], "mixed_precision: expected no, bf16 or fp16"),
+        (["--optimizer", "sgd"], "optimizer: expected adamw or muon, got sgd"),
+        (["--optimizer", "muon", "--mixed_precision", "fp16"], "muon trains in bf16 or in full"),
         (["--ema_decay", "1.0"], "ema_decay: expected 0 to below 1"),
         (["--validation", "[{root: ., benchmark: x}]"], "unknown benchmark 'x'"),
         (["--init_from", "x", "--backbone", "y"], "leave out backbone"),

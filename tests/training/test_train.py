@@ -127,10 +127,12 @@ def test_a_run_of_one_task_ends_in_the_class_of_that_task(people: str, tmp_path:
     assert loaded.tasks == ("normals",)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_weights(
-    people: str, tmp_path: Path
+    optimizer: str, people: str, tmp_path: Path
 ) -> None:
-    config = settings(people, tmp_path / "broken", steps=60, save_every=2, num_workers=1)
+    changes: dict[str, Any] = {"steps": 60, "num_workers": 1, "optimizer": optimizer}
+    config = settings(people, tmp_path / "broken", **changes)
     process = start(config)
     counter = tmp_path / "broken" / STATE / "step.txt"
     deadline = time.monotonic() + 120
