@@ -103,8 +103,8 @@ class TrainConfig:
         init_from: david checkpoint to go on from, folder or Hub id; it brings its configuration, of
             which `model_overrides` changes what leaves the weights' shapes as they are.
         backbone: Pretrained encoder: Hub id or folder of a ViT, or for nano torchvision's file.
-        geometric: Fields of `GeometricAugmentations` to set differently; None leaves them out: the
-            composition places people anew already.
+        geometric: Fields of `GeometricAugmentations` to set differently; None leaves them out. They
+            are for what is not composed: the composition places people anew already.
         photometric: Fields of `PhotometricAugmentations` to set differently.
         epochs: Times through all parts; None takes `steps`. The paper: 100.
         steps: Optimizer steps, where `epochs` is None.

@@ -11,7 +11,7 @@ from .backgrounds import Backgrounds, make_counter, make_thing
 from .composition import Composition, Figure, compose, load_figure, to_sample
 from .held_out import HeldOut
 from .randomness import Purpose, generator
-from .sample import HumanSample
+from .sample import COMPOSED, HumanSample
 from .sources.synthhuman import GeneratedHumans
 
 # Height over width of photographs, and how often.
@@ -73,7 +73,7 @@ class ComposedHumans:
         width = round(self.side * min(1, 1 / aspect))
         composition = self._compose(rng, (height, width))
         background = self.backgrounds.sample(rng, (height, width))
-        return to_sample(composition, background, str(number), "composed")
+        return to_sample(composition, background, str(number), COMPOSED)
 
     def _compose(self, rng: np.random.Generator, size: tuple[int, int]) -> Composition:
         count = 1 + int(rng.choice(len(CROWD), p=CROWD))

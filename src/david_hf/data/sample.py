@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
+# Source of samples that were composed of renders.
+COMPOSED = "composed"
+
 
 @dataclass(frozen=True)
 class HumanSample:

@@ -9,7 +9,7 @@ import torch
 from .augmentations import PhotometricAugmentations
 from .geometry import GeometricAugmentations, Placement, place_in_square, shrink
 from .rows import Row, decode_row
-from .sample import HumanSample
+from .sample import COMPOSED, HumanSample
 
 
 @dataclass
@@ -18,7 +18,8 @@ class TrainingTransform:
 
     Attributes:
         side: Side of the square, pixels. May be changed between samples.
-        geometric: How it is placed; None fits it in the middle.
+        geometric: How it is placed; None fits it in the middle, and so does a composition, whose
+            people were placed anew already.
         photometric: What happens to its picture; None leaves it as it is.
     """
 
@@ -32,7 +33,9 @@ class TrainingTransform:
 
     def augment(self, sample: HumanSample, rng: np.random.Generator) -> HumanSample:
         """The square, augmented sample."""
-        placement = Placement() if self.geometric is None else self.geometric.draw(rng)
+        placement = Placement()
+        if self.geometric is not None and sample.source != COMPOSED:
+            placement = self.geometric.draw(rng)
         # The picture is taken first and padded then, as one that is predicted; and large ones are
         # shrunk before anything else is done to them.
         sample = shrink(sample, self.side * placement.zoom)

@@ -1,14 +1,18 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from figures import write_person
+from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
 from david_hf.data.augmentations import PhotometricAugmentations
 from david_hf.data.composed import ComposedHumans
+from david_hf.data.geometry import GeometricAugmentations
 from david_hf.data.mixture import Mixture
+from david_hf.data.sample import HumanSample
 from david_hf.data.sources.synthhuman import GeneratedHumans
 from david_hf.data.transforms import TrainingTransform
 
@@ -45,6 +49,17 @@ def test_a_batch_is_what_the_model_takes(tmp_path: Path) -> None:
     assert len(depth)
     assert torch.isfinite(depth).all()
     assert depth.min() > 0.5
+
+
+def test_renders_are_placed_anew_and_compositions_stay(tmp_path: Path) -> None:
+    composed, render = humans(tmp_path).draw(3), GeneratedHumans(tmp_path, "train")[0]
+    zoomed = GeometricAugmentations(zoom=(2.0, 2.0), zoom_probability=1.0)
+
+    def augment(sample: HumanSample, geometric: GeometricAugmentations | None) -> NDArray[Any]:
+        return TrainingTransform(64, geometric).augment(sample, np.random.default_rng(0)).image
+
+    np.testing.assert_array_equal(augment(composed, zoomed), augment(composed, None))
+    assert (augment(render, zoomed) != augment(render, None)).any()
 
 
 def test_figures_that_a_thing_hides_are_not_composed(tmp_path: Path) -> None:
