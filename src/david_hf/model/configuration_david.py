@@ -140,6 +140,7 @@ class DavidConfig(PreTrainedConfig):
         initializer_range: Standard deviation of fresh linear weights and embeddings.
         loss_weights: Weight of each task in the loss; a task left out weighs 1.
         depth_gradient_weight: Weight of the gradient term in the depth loss.
+        depth_local_weight: Weight of its local term, which the paper does not have; 0 for none.
         alpha_laplacian_weight: Weight of the Laplacian pyramid term in the foreground loss.
     """
 
@@ -203,6 +204,7 @@ class DavidConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     loss_weights: dict[str, float | int] | None = None
     depth_gradient_weight: float | int = 0.5
+    depth_local_weight: float | int = 0.0
     alpha_laplacian_weight: float | int = 1.0
 
     def __post_init__(self, **kwargs: Any) -> None:

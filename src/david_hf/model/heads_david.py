@@ -88,6 +88,7 @@ class DavidDepthHead(DavidHead):
         super().__init__(config, num_outputs=1, activation=config.depth_activation)
         self.is_inverse = config.depth_is_inverse
         self.gradient_weight = config.depth_gradient_weight
+        self.local_weight = config.depth_local_weight
 
     def to_map(self, raw: torch.Tensor) -> torch.Tensor:
         """Map (B, 1, H, W) to relative depth (B, H, W)."""
@@ -110,6 +111,7 @@ class DavidDepthHead(DavidHead):
             mask,
             orientation="positive",
             gradient_weight=self.gradient_weight,
+            local_weight=self.local_weight,
             counts=counts,
         )
 

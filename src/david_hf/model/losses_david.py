@@ -24,6 +24,7 @@ __all__ = [
     "dice_loss",
     "gradient_matching_loss",
     "laplacian_loss",
+    "local_relief_loss",
     "normal_loss",
     "normalize_to_nearness",
     "scale_shift_invariant_loss",
@@ -33,6 +34,9 @@ Orientation = Literal["free", "positive"]
 
 # Scales of the gradient term, each with half the sides of the one before (Ranftl et al. 2020).
 _NUM_SCALES = 4
+# Tiles along each side, and least span of nearness within one, for the local term.
+_LOCAL_GRIDS = (2, 4, 8)
+_MIN_SPAN = 0.05
 # Least number a loss is divided by: shares of a count are seldom smaller.
 _MIN_COUNT = 1e-3
 # Variance below which a prediction counts as constant.
@@ -67,12 +71,13 @@ def depth_losses(
     *,
     orientation: Orientation = "free",
     gradient_weight: float = 0.5,
+    local_weight: float = 0.0,
     counts: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
     """Compare relative depth with z-depth up to scale and shift (DAViD, eq. 4).
 
     The paper does not publish the weight of the gradient term; 0.5 is that of MiDaS
-    (Ranftl et al. 2020, eq. 12).
+    (Ranftl et al. 2020, eq. 12). It has no local term: that is our choice, off by default.
 
     Args:
         prediction: Relative depth, larger = nearer, shape (B, H, W).
@@ -80,10 +85,11 @@ def depth_losses(
         mask: Valid foreground, shape (B, H, W); None takes every pixel.
         orientation: "positive" punishes a map turned inside out, "free" accepts it.
         gradient_weight: Weight of the gradient term.
+        local_weight: Weight of `local_relief_loss`; 0 leaves it out.
         counts: See `count_valid`; None counts this batch.
 
     Returns:
-        The weighted parts, scalars, under "mse" and "gradient".
+        The weighted parts, scalars, under "mse" and "gradient", and "local" if it has a weight.
     """
     prediction = _at_least_float32(prediction)
     weights = _as_weights(mask, prediction)
@@ -91,10 +97,13 @@ def depth_losses(
     target = normalize_to_nearness(depth, weights)
     aligned = align_scale_shift(prediction, target, weights, orientation)
     gradient = gradient_matching_loss(aligned, target, weights, counts=counts)
-    return {
+    losses = {
         "mse": _half_mean_square(aligned - target, weights, counts[0]),
         "gradient": gradient_weight * gradient,
     }
+    if local_weight:
+        losses["local"] = local_weight * local_relief_loss(aligned, target, weights, counts)
+    return losses
 
 
 def scale_shift_invariant_loss(
@@ -203,6 +212,52 @@ def gradient_matching_loss(
         count = valid.sum() if counts is None else counts[scale]
         loss = loss + (vertical + horizontal) / count.clamp_min(_MIN_COUNT)
     return loss
+
+
+def local_relief_loss(
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    counts: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean absolute residual within tiles of the image, each about its mean and over its span.
+
+    Beside a whole body, or people one behind the other, the relief of a face is next to nothing:
+    in its own tile it is all there is. As the local loss of MoGe (Wang et al. 2025, section 3.3),
+    on tiles in place of balls, and with one scale for the image.
+
+    Args:
+        prediction: Aligned prediction, shape (B, H, W).
+        target: Nearness, finite inside the mask, shape (B, H, W).
+        mask: Valid pixels, shape (B, H, W); None takes every pixel.
+        counts: Valid pixels, the first of `count_valid`'s; None counts this batch.
+
+    Returns:
+        A scalar: the sum over grids of 2, 4 and 8 tiles along each side.
+    """
+    prediction = _at_least_float32(prediction)
+    weights = _as_weights(mask, prediction)
+    target = _inside(target, weights)
+    loss = prediction.new_zeros(())
+    for grid in _LOCAL_GRIDS:
+        residual, valid = _tiles(prediction - target, grid), _tiles(weights, grid)
+        count = valid.sum(dim=(1, 2), keepdim=True).clamp_min(1)
+        mean = (valid * residual).sum(dim=(1, 2), keepdim=True) / count
+        nearness, is_out = _tiles(target, grid), valid == 0
+        nearest = nearness.masked_fill(is_out, -torch.inf).amax(dim=(1, 2), keepdim=True)
+        farthest = nearness.masked_fill(is_out, torch.inf).amin(dim=(1, 2), keepdim=True)
+        span = (nearest - farthest).clamp_min(_MIN_SPAN)
+        loss = loss + (valid * (residual - mean).abs() / span).sum()
+    count = weights.sum() if counts is None else counts[0]
+    return loss / count.clamp_min(_MIN_COUNT)
+
+
+def _tiles(maps: torch.Tensor, grid: int) -> torch.Tensor:
+    """Cut (B, H, W) into (B * grid * grid, h, w), with zeros where a side is no multiple."""
+    height, width = maps.shape[1:]
+    maps = F.pad(maps, (0, -width % grid, 0, -height % grid))
+    rows = maps.unflatten(2, (grid, -1)).unflatten(1, (grid, -1))
+    return rows.transpose(2, 3).flatten(0, 2)
 
 
 def normal_loss(

@@ -12,6 +12,7 @@ from david_hf.model.losses_david import (
     dice_loss,
     gradient_matching_loss,
     laplacian_loss,
+    local_relief_loss,
     normal_loss,
     normalize_to_nearness,
     scale_shift_invariant_loss,
@@ -140,6 +141,52 @@ def test_gradient_term_counts_only_pairs_of_valid_pixels() -> None:
     loss = gradient_matching_loss(residual, torch.zeros_like(residual), mask, num_scales=1)
 
     torch.testing.assert_close(loss, torch.tensor(1.0 / 3))
+
+
+def test_local_term_ignores_a_constant_residual(generator: torch.Generator) -> None:
+    nearness = random_map(generator, 2, 20, 24)
+
+    loss = local_relief_loss(nearness + 0.3, nearness)
+
+    torch.testing.assert_close(loss, torch.zeros_like(loss), atol=1e-6, rtol=0)
+
+
+def test_local_term_measures_a_residual_by_the_span_of_each_tile() -> None:
+    # Tiles of 4, 2 and 1 rows of a ramp span 3/7, 1/7 and nothing; alone, a pixel is its own mean.
+    ramp = torch.linspace(0, 1, 8)[None, :, None].expand(1, 8, 8)
+    checks = (-1.0) ** (torch.arange(8)[:, None] + torch.arange(8))
+
+    loss = local_relief_loss(ramp + 0.01 * checks, ramp)
+
+    assert float(loss) == pytest.approx(0.01 * (7 / 3 + 7))
+
+
+def test_local_term_is_bounded_where_the_target_is_flat() -> None:
+    checks = (-1.0) ** (torch.arange(8)[:, None] + torch.arange(8))
+
+    loss = local_relief_loss(0.01 * checks[None], torch.zeros(1, 8, 8))
+
+    assert float(loss) == pytest.approx(2 * 0.01 / 0.05)
+
+
+def test_local_term_sees_nothing_outside_the_mask(generator: torch.Generator) -> None:
+    prediction, nearness = random_map(generator, 1, 20, 20), random_map(generator, 1, 20, 20)
+    mask = random_map(generator, 1, 20, 20) > 0.5
+    other = torch.where(mask, nearness, 100.0)
+
+    torch.testing.assert_close(
+        local_relief_loss(prediction, nearness, mask), local_relief_loss(prediction, other, mask)
+    )
+
+
+def test_local_term_is_there_if_it_has_a_weight(generator: torch.Generator) -> None:
+    prediction, depth = random_map(generator, 1, 16, 16), 1 + random_map(generator, 1, 16, 16)
+
+    once = depth_losses(prediction, depth, local_weight=1.0)
+    twice = depth_losses(prediction, depth, local_weight=2.0)
+
+    assert "local" not in depth_losses(prediction, depth)
+    torch.testing.assert_close(twice["local"], 2 * once["local"])
 
 
 def test_gradient_weight_scales_its_part(generator: torch.Generator) -> None:
@@ -325,7 +372,7 @@ def all_losses(
     towards = torch.tensor([0.1, 0.2, 1.0], dtype=dtype).view(1, 3, 1, 1)
     alpha = logits.to(dtype).sigmoid()
     parts = [
-        *depth_losses(depth, rows, mask, orientation="positive").values(),
+        *depth_losses(depth, rows, mask, orientation="positive", local_weight=1.0).values(),
         normal_loss(normals, towards.expand_as(normals), mask),
         *alpha_losses(alpha, rows[:, None], mask, logits=logits).values(),
     ]
@@ -410,7 +457,8 @@ def test_losses_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(
 
     def losses(rows: slice, counts: torch.Tensor | None) -> torch.Tensor:
         if task == "depth":
-            parts = depth_losses(prediction[rows, 0], target[rows, 0], mask[rows], counts=counts)
+            maps = (prediction[rows, 0], target[rows, 0], mask[rows])
+            parts = depth_losses(*maps, local_weight=1.0, counts=counts)
         elif task == "alpha":
             alpha, true = prediction[rows, :1], target[rows, :1].clamp(0, 1)
             parts = alpha_losses(alpha, true, mask[rows], counts=counts)
