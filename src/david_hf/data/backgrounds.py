@@ -103,7 +103,7 @@ def made_up_room(rng: np.random.Generator, size: tuple[int, int]) -> Array:
         inside = (x > left) & (x < left + wide) & (y > top) & (y < top + high)
         picture[inside] = _paint(rng) * rng.uniform(0.6, 1.3)
     fall_off = 1 + rng.normal(0, 0.35) * (x - 0.5) + rng.normal(0, 0.35) * (y - 0.5)
-    texture = _smooth_noise(rng, size, int(rng.integers(2, 40))) * rng.uniform(0, 0.25)
+    texture = smooth_noise(rng, size, int(rng.integers(2, 40))) * rng.uniform(0, 0.25)
     return np.clip(picture * (fall_off + texture)[..., None], 0, None).astype(np.float32)
 
 
@@ -213,6 +213,7 @@ def _paint(rng: np.random.Generator) -> Array:
     return np.clip(value * tint, 0.003, 1).astype(np.float32)
 
 
-def _smooth_noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> Array:
+def smooth_noise(rng: np.random.Generator, size: tuple[int, int], cells: int) -> Array:
+    """Noise (H, W) around 0 with a deviation near 1, smooth over so many cells along each side."""
     coarse = Image.fromarray(rng.normal(size=(cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC), np.float32)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .backgrounds import Backgrounds, make_counter, make_thing
+from .backgrounds import Backgrounds, make_counter, make_thing, smooth_noise
 from .composition import Composition, Figure, compose, load_figure, to_sample
 from .held_out import HeldOut
 from .randomness import Purpose, generator
@@ -18,6 +18,8 @@ from .sources.synthhuman import GeneratedHumans
 ASPECTS = ((4 / 3, 0.35), (3 / 2, 0.15), (1.0, 0.2), (3 / 4, 0.15), (2 / 3, 0.15))
 CROWD = (0.58, 0.2, 0.12, 0.1)  # one to four people
 EMPTY_SHARE = 0.03
+# How often people get shades that no render has, see `shade`.
+SHADE_SHARE = 0.3
 # How often a counter, and a ball, a tube or a box, hides part of the people.
 COUNTER_SHARE, THING_SHARE = 0.15, 0.1
 
@@ -84,6 +86,8 @@ class ComposedHumans:
             np.exp(rng.normal(0, 0.3)) * (1 + 0.06 * rng.normal(size=(3, 1, 1)))
         )
         composition.colour.mul_(light.clamp_min(0.1).float())
+        if rng.random() < SHADE_SHARE:
+            composition.colour.mul_(shade(rng, size))
         if rng.random() < EMPTY_SHARE:
             nobody = torch.zeros_like(composition.alpha)
             composition = replace(composition, colour=composition.colour * 0, alpha=nobody)
@@ -92,3 +96,21 @@ class ComposedHumans:
         if rng.random() < THING_SHARE:
             composition = composition.behind(*make_thing(rng, size))
         return composition
+
+
+def shade(rng: np.random.Generator, size: tuple[int, int]) -> torch.Tensor:
+    """Factors (3, H, W) for the light of people: dark, or a print, from some height downwards.
+
+    There are never as many clothes in renders as in the world: with these, a network finds people
+    by their shape, whatever is printed on them, and a black coat below a lit face.
+    """
+    edge, softness = rng.uniform(0.2, 0.7), rng.uniform(0.01, 0.1)
+    below = 1 / (1 + np.exp((edge - np.arange(size[0]) / size[0]) / softness))
+    if rng.random() < 0.5:
+        logarithms = np.broadcast_to(np.log(rng.uniform(0.05, 0.5)), (3, *size))
+    else:
+        cells = int(np.exp(rng.uniform(np.log(2), np.log(40))))
+        noise = np.stack([smooth_noise(rng, size, cells) for _ in range(3)])
+        grey, contrast = rng.uniform(0, 1), rng.uniform(0.2, 1.0)
+        logarithms = np.clip(contrast * (grey * noise[:1] + (1 - grey) * noise), -3, 1)
+    return torch.from_numpy(np.exp(logarithms * below[:, None]).astype(np.float32))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
 from david_hf.data.augmentations import PhotometricAugmentations
-from david_hf.data.composed import ComposedHumans
+from david_hf.data.composed import ComposedHumans, shade
 from david_hf.data.geometry import GeometricAugmentations
 from david_hf.data.mixture import Mixture
 from david_hf.data.sample import HumanSample
@@ -60,6 +60,16 @@ def test_renders_are_placed_anew_and_compositions_stay(tmp_path: Path) -> None:
 
     np.testing.assert_array_equal(augment(composed, zoomed), augment(composed, None))
     assert (augment(render, zoomed) != augment(render, None)).any()
+
+
+def test_shades_leave_what_is_above_them() -> None:
+    for number in range(20):
+        factors = shade(np.random.default_rng(number), (60, 40))
+
+        assert factors.shape == (3, 60, 40)
+        assert 0 < factors.min() < factors.max() < 3
+        np.testing.assert_allclose(factors[:, 0], 1, atol=0.4)
+        assert (factors[:, -1] - 1).abs().max() > 0.1
 
 
 def test_figures_that_a_thing_hides_are_not_composed(tmp_path: Path) -> None:
