@@ -59,12 +59,10 @@ def average_checkpoints(target: Path, parts: Mapping[Path, float]) -> None:
         if mean and shapes != {name: tensor.shape for name, tensor in mean.items()}:
             raise ValueError(f"{folder}: its tensors are not those of the checkpoints before it")
         for name, tensor in tensors.items():
-            if not tensor.is_floating_point():
-                mean[name] = tensor
-            elif name in mean:
-                mean[name] += tensor.double() * (weight / total)
+            if tensor.is_floating_point():
+                mean[name] = mean.get(name, 0) + tensor.double() * (weight / total)
             else:
-                mean[name] = tensor.double() * (weight / total)
+                mean[name] = tensor
     types = {name: tensor.dtype for name, tensor in tensors.items()}
     with new_folder(target) as staged:
         for file in sorted(folder.iterdir()):

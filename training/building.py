@@ -133,7 +133,8 @@ def build_optimizer(
         key = (name.startswith("model.encoder."), parameter.ndim > 1, is_muons)
         groups.setdefault(key, []).append(parameter)
     factor = config.backbone_learning_rate_factor
-    optimizer = Muon(
+    kind = Muon if config.optimizer == "muon" else torch.optim.AdamW
+    optimizer = kind(
         [
             {
                 "params": parameters,
