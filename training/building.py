@@ -14,7 +14,8 @@ from samples import one_line
 from torch.optim.lr_scheduler import LambdaLR
 
 from david_hf.conversion.backbones import load_backbone
-from david_hf.model import DavidForDensePrediction
+from david_hf.model import DavidForDensePrediction, DavidImageProcessor
+from david_hf.model.layers_david import DavidNormalize
 
 # No process has the whole weights.
 DIVIDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
@@ -24,8 +25,8 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
     """Accelerate, by the configuration and by what launched this process.
 
     Raises:
-        ValueError: If it is to train in fp16 on a CPU, or by Muon where no process has the whole
-            weights.
+        ValueError: If it is to train in fp16 on a CPU, by Muon where no process has the whole
+            weights, or with accumulated batches by DeepSpeed.
     """
     output = Path(config.output_dir)
     accelerator = Accelerator(
@@ -43,6 +44,17 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
             f"optimizer: expected adamw with {accelerator.distributed_type}, which divides the "
             "weights among processes, got muon"
         )
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        if config.accumulation > 1:
+            raise ValueError(
+                "accumulation: DeepSpeed makes a step of every batch; expected 1 and a larger "
+                f"batch_size, got {config.accumulation}"
+            )
+        # It clips gradients itself, and asks for the batch's size where it gets no loader.
+        accelerator.state.deepspeed_plugin.deepspeed_config |= {
+            "train_micro_batch_size_per_gpu": config.batch_size,
+            "gradient_clipping": config.clip_grad_norm,
+        }
     return accelerator
 
 
@@ -80,19 +92,23 @@ def build_model(config: TrainConfig) -> DavidForDensePrediction:
     freeze(model, config.frozen_blocks)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable()
-    # On CPUs, convolutions are several times faster in this layout.
-    module: torch.nn.Module = model
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
 
+def set_layout(model: torch.nn.Module, accelerator: Accelerator) -> None:
+    """Lay kernels out so that convolutions on CPUs are several times faster."""
+    if accelerator.distributed_type not in DIVIDED:  # which take contiguous weights alone
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def load_checkpoint(config: TrainConfig) -> DavidForDensePrediction:
-    """The network of a checkpoint; heads that it lacks are fresh.
+    """The network of a checkpoint, for pictures in RGB; heads that it lacks are fresh.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or its pixels are not as those of a training.
     """
     try:
+        processor = DavidImageProcessor.from_pretrained(str(config.init_from))
         loaded: DavidForDensePrediction = DavidForDensePrediction.from_pretrained(
             str(config.init_from),
             tasks=list(config.tasks),
@@ -102,7 +118,30 @@ def load_checkpoint(config: TrainConfig) -> DavidForDensePrediction:
         )
     except (OSError, RuntimeError) as error:
         raise ValueError(f"init_from: cannot load {config.init_from}: {one_line(error)}") from error
+    if processor.do_normalize:
+        raise ValueError(
+            f"init_from: the image processor of {config.init_from} normalises; move image_mean and "
+            "image_std to its config.json"
+        )
+    if processor.channel_order == "bgr":
+        reverse_input_colours(loaded)
     return loaded
+
+
+def reverse_input_colours(model: DavidForDensePrediction) -> None:
+    """Let a network make of RGB what it made of BGR, and the other way round."""
+    for name in ("encoder", "resizer"):
+        layers = model.get_submodule(f"model.{name}").modules()
+        first = next(layer for layer in layers if isinstance(layer, torch.nn.Conv2d))
+        first.weight.data = first.weight.data.flip(1)
+    numbers = model.config
+    if isinstance(numbers.image_mean, list | tuple):
+        numbers.image_mean = list(reversed(numbers.image_mean))
+    if isinstance(numbers.image_std, list | tuple):
+        numbers.image_std = list(reversed(numbers.image_std))
+    if numbers.image_mean is not None and numbers.image_std is not None:
+        normalize = DavidNormalize(numbers.image_mean, numbers.image_std)
+        model.get_submodule("model").normalize = normalize
 
 
 def freeze(model: DavidForDensePrediction, frozen_blocks: int) -> None:
@@ -130,7 +169,8 @@ def build_optimizer(
         if not parameter.requires_grad:
             continue
         is_muons = config.optimizer == "muon" and takes_muon(parameter)
-        key = (name.startswith("model.encoder."), parameter.ndim > 1, is_muons)
+        is_decayed = parameter.ndim in (2, 4)  # not what is added, such as positions
+        key = (name.startswith("model.encoder."), is_decayed, is_muons)
         groups.setdefault(key, []).append(parameter)
     factor = config.backbone_learning_rate_factor
     kind = Muon if config.optimizer == "muon" else torch.optim.AdamW

@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from config import TrainConfig
 
+from david_hf.hub.model_card import unpublished_card
 from david_hf.model import (
     DavidForDensePrediction,
     DavidForDepthEstimation,
@@ -37,6 +38,7 @@ def save_state(accelerator: Accelerator, output: Path, step: int) -> None:
         shutil.rmtree(partial, ignore_errors=True)
     accelerator.wait_for_everyone()
     accelerator.save_state(str(partial))
+    accelerator.wait_for_everyone()  # each writes its own random state
     if accelerator.is_main_process:
         (partial / STEP).write_text(str(step))
         _put_in_place(partial, final, previous)
@@ -79,6 +81,7 @@ def save_checkpoint(
     config.save(partial / "training_config.yaml")
     for name, text in (files or {}).items():
         (partial / name).write_text(text, "utf-8")
+    (partial / "README.md").write_text(unpublished_card(partial, run_name(config)), "utf-8")
     _put_in_place(partial, folder, folder.with_name(f".{folder.name}.previous"))
 
 
@@ -89,6 +92,11 @@ def _put_in_place(partial: Path, final: Path, previous: Path) -> None:
         final.rename(previous)
     partial.rename(final)
     shutil.rmtree(previous, ignore_errors=True)
+
+
+def run_name(config: TrainConfig) -> str:
+    """What a run is called: its folder."""
+    return Path(config.output_dir).resolve().name
 
 
 def image_processor(side: int) -> DavidImageProcessor:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from accelerate.tracking import get_available_trackers
+from fields import check_types
+from huggingface_hub.errors import StrictDataclassError
 
 from david_hf.data.augmentations import PhotometricAugmentations
 from david_hf.data.geometry import GeometricAugmentations
@@ -19,7 +22,10 @@ from david_hf.model.configuration_david import TASKS, DavidConfig
 OPTIMIZERS = ("adamw", "muon")
 TRACKERS = ("tensorboard", "trackio", "wandb")
 # What may change when a run goes on: none of it changes the weights.
-FREE_TO_CHANGE = ("num_workers", "log_every", "save_every", "trackers", "validate_every", "resume")
+FREE_TO_CHANGE = (
+    *("num_workers", "trackers", "log_every", "save_every"),
+    *("validation", "validate_every", "resume"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class DataPart:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        check_types(self, "data: ")
         if not Path(self.root).is_dir():
             raise ValueError(f"data: {self.root} does not exist")
         if self.limit is not None and (self.limit < 1 or self.composed):
@@ -73,16 +80,23 @@ class Validation:
         root: Folder of the data.
         benchmark: One that `david evaluate --list` names.
         limit: Most images, spread evenly; None for all.
-        options: What its data set takes besides, such as the split.
+        options: What its data set takes besides, such as the split; None for none, but for what
+            `synthetic` has: the people that training leaves out.
     """
 
     root: str
     benchmark: str = "synthetic"
     limit: int | None = 64
-    options: dict[str, Any] = field(default_factory=lambda: {"split": "validation"})
+    options: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        check_types(self, "validation: ")
         find_benchmark(self.benchmark)
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"validation: expected a limit of 1 or more, got {self.limit}")
+        if self.options is None:
+            options = {"split": "validation"} if self.benchmark == "synthetic" else {}
+            object.__setattr__(self, "options", options)
         if not Path(self.root).is_dir():
             raise ValueError(f"validation: {self.root} does not exist")
 
@@ -106,7 +120,8 @@ class TrainConfig:
         geometric: Fields of `GeometricAugmentations` to set differently; None leaves them out. They
             are for what is not composed: the composition places people anew already.
         photometric: Fields of `PhotometricAugmentations` to set differently.
-        epochs: Times through all parts; None takes `steps`. The paper: 100.
+        epochs: As many samples as so many times through all parts have, drawn by the parts'
+            weights; None takes `steps`. The paper: 100, of one part.
         steps: Optimizer steps, where `epochs` is None.
         batch_size: Samples per process, step and accumulation. The paper: 24.
         accumulation: Batches whose gradients are summed for one step.
@@ -115,7 +130,7 @@ class TrainConfig:
         optimizer: adamw, or muon for kernels and matrices and adamw for the rest. The paper: AdamW.
         learning_rate: Peak of the decoder's and heads'; warm-up, then cosine to zero. Our choice.
         backbone_learning_rate_factor: Times the learning rate for the encoder. Our choice.
-        weight_decay: On matrices and kernels only. Our choice.
+        weight_decay: On matrices and kernels only, and not on tokens. Our choice.
         warmup_steps: Linear warm-up. Our choice.
         clip_grad_norm: Largest gradient norm. Our choice.
         ema_decay: Of the moving average of the weights, which is what is saved; 0 for none. Our
@@ -179,13 +194,16 @@ class TrainConfig:
         Raises:
             ValueError: If a value makes no sense or a path does not exist.
         """
+        check_types(self)
+        for name in ("tasks", "trackers"):
+            value = getattr(self, name)
+            self._set(name, (value,) if isinstance(value, str) else tuple(value))
         self._set("data", tuple(_data_part(part) for part in self.data))
         self._set("validation", tuple(_validation(part) for part in self.validation))
         self._set("sides", tuple((float(a), int(b)) for a, b in self.sides))
         if not self.tasks or set(self.tasks) - set(TASKS):
             raise ValueError(f"tasks: expected some of {', '.join(TASKS)}, got {self.tasks}")
         self._set("tasks", tuple(task for task in TASKS if task in self.tasks))
-        self._set("trackers", tuple(self.trackers))
         self._check_arithmetic()
         self._check_numbers()
         shares = [share for share, _ in self.sides]
@@ -193,8 +211,7 @@ class TrainConfig:
             raise ValueError(f"sides: expected rising shares that end at 1.0, got {self.sides}")
         if not self.data:
             raise ValueError("data: expected at least one folder; `david synthesize` makes one")
-        if set(self.trackers) - set(TRACKERS):
-            raise ValueError(f"trackers: expected some of {TRACKERS}, got {self.trackers}")
+        self._check_trackers()
         for name in ("backgrounds", "held_out"):
             value = getattr(self, name)
             if value is not None and not Path(value).exists():
@@ -220,18 +237,29 @@ class TrainConfig:
         if self.optimizer == "muon" and self.mixed_precision == "fp16":
             raise ValueError("optimizer: muon trains in bf16 or in full precision, got fp16")
 
+    def _check_trackers(self) -> None:
+        if set(self.trackers) - set(TRACKERS):
+            raise ValueError(f"trackers: expected some of {TRACKERS}, got {self.trackers}")
+        # Accelerate would leave them out and say nothing.
+        missing = set(self.trackers) - {str(tracker) for tracker in get_available_trackers()}
+        if missing:
+            raise ValueError(f"trackers: `pip install {' '.join(sorted(missing))}` first")
+
     def _check_numbers(self) -> None:
         positive = (
-            *("steps", "batch_size", "accumulation", "learning_rate"),
+            *("steps", "epochs", "batch_size", "accumulation", "learning_rate", "clip_grad_norm"),
             *("log_every", "save_every", "validate_every"),
         )
-        for name in positive:
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
-        if self.epochs is not None and self.epochs <= 0:
-            raise ValueError(f"epochs: expected a positive number, got {self.epochs}")
-        if self.frozen_blocks < 0:
-            raise ValueError(f"frozen_blocks: expected 0 or more, got {self.frozen_blocks}")
+        not_negative = (
+            *("backbone_learning_rate_factor", "weight_decay", "warmup_steps"),
+            *("frozen_blocks", "num_workers", "seed"),
+        )
+        for name in (*positive, *not_negative):
+            value = getattr(self, name)
+            if name in positive and value is not None and value <= 0:
+                raise ValueError(f"{name}: expected a positive number, got {value}")
+            if name in not_negative and value < 0:
+                raise ValueError(f"{name}: expected 0 or more, got {value}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay: expected 0 to below 1, got {self.ema_decay}")
 
@@ -242,7 +270,10 @@ class TrainConfig:
             "tasks": list(self.tasks),
             **self.model_overrides,
         }
-        return DavidConfig.from_size(self.model_size, **options)
+        try:
+            return DavidConfig.from_size(self.model_size, **options)
+        except StrictDataclassError as error:
+            raise ValueError(f"model_overrides: {error.__cause__ or error}") from error
 
     def transform(self, side: int) -> TrainingTransform:
         """What is done to a sample, validated by the augmentations' own rules."""

@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,14 +19,25 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedType, set_seed
 from averaging import WeightAverage
-from building import build_accelerator, build_average, build_model, build_optimizer
+from building import build_accelerator, build_average, build_model, build_optimizer, set_layout
 from checkpoints import find_state, save_checkpoint, save_state
 from config import TrainConfig, parse_config
+from safetensors import SafetensorError
 from samples import Batch, TrainingSamples, one_line, to_device
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LambdaLR
-from validation import Picture, flat, metrics_file, pictures, score, validate
+from validation import (
+    Picture,
+    check_validation,
+    flat,
+    metrics_file,
+    pictures,
+    score,
+    validate,
+)
 
 from david_hf.model import DavidForDensePrediction
 from david_hf.model.losses_david import count_valid
@@ -57,12 +68,13 @@ def train(config: TrainConfig) -> Path:
     """
     output = Path(config.output_dir)
     set_seed(config.seed)
+    check_validation(config)
     accelerator = build_accelerator(config)
     if accelerator.is_main_process:
         claim(config, output)
     accelerator.wait_for_everyone()
     samples = TrainingSamples(config)
-    run = Run.begin(config, accelerator, samples.steps(accelerator.num_processes))
+    run = Run.begin(config, accelerator, samples)
     run.resume(output)
     try:
         run.train(samples, output)
@@ -114,19 +126,26 @@ class Run:
     optimizer: torch.optim.Optimizer
     scheduler: LambdaLR
     steps: int
+    num_samples: int
     step: int = 0
     best: float = math.inf
 
     @classmethod
-    def begin(cls, config: TrainConfig, accelerator: Accelerator, steps: int) -> "Run":
+    def begin(
+        cls, config: TrainConfig, accelerator: Accelerator, samples: TrainingSamples
+    ) -> "Run":
         """Build everything at step 0."""
+        steps = samples.steps(accelerator.num_processes)
         model = build_model(config)
+        set_layout(model, accelerator)
         optimizer, scheduler = build_optimizer(config, model, steps)
         if config.torch_compile:
             model.compile()
         prepared, optimizer = accelerator.prepare(model, optimizer)
         average = build_average(config, accelerator, model)
-        run = cls(config, accelerator, prepared, average, optimizer, scheduler, steps)
+        run = cls(
+            config, accelerator, prepared, average, optimizer, scheduler, steps, samples.number
+        )
         # The schedule is not prepared: Accelerate would step it once per process.
         accelerator.register_for_checkpointing(scheduler, run, *filter(None, [average]))
         return run
@@ -141,15 +160,38 @@ class Run:
         """State dict of the network, averaged if that is wanted; every process must ask."""
         if self.average is not None:
             return self.average.weights()
+        if self.accelerator.distributed_type == DistributedType.FSDP:
+            # Accelerate gathers them in the main process alone.
+            whole = StateDictOptions(full_state_dict=True)
+            weights: Any = get_model_state_dict(self.model, options=whole)
+            return dict(weights)
         return dict(self.accelerator.get_state_dict(self.model))
 
     def state_dict(self) -> dict[str, Any]:
         """What a state holds besides weights and optimizer."""
-        return {"best": self.best}
+        return {"best": self.best, "drawn": self._drawn()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Take over what `state_dict` gave.
+
+        Raises:
+            ValueError: If the next samples would not be those that the run has not seen.
+        """
         self.best = float(state["best"])
+        if state["drawn"] != self._drawn():
+            listed = [
+                f"{before} {name} before, {self._drawn()[name]} now"
+                for name, before in state["drawn"].items()
+                if before != self._drawn()[name]
+            ]
+            raise ValueError(
+                f"the run in {self.config.output_dir} cannot go on: {', '.join(listed)}"
+            )
+
+    def _drawn(self) -> dict[str, int]:
+        """What decides which samples a step draws, beside the configuration."""
+        processes = self.accelerator.num_processes
+        return {"processes": processes, "samples": self.num_samples, "steps": self.steps}
 
     def resume(self, output: Path) -> None:
         """Load the last complete state, if there is one."""
@@ -172,6 +214,8 @@ class Run:
             config={"config": str(config.plain())},
             init_kwargs={"wandb": named, "trackio": named},
         )
+        if self.step == self.steps:  # it may have been killed when all but the checkpoint was there
+            self._leave(output)
         clock = Clock()
         batches = samples.batches(
             self.step,
@@ -187,11 +231,8 @@ class Run:
             if self._is_due(config.log_every):
                 self._log(losses, clock)
                 clock = Clock()
-            if config.validation and self._is_due(config.validate_every):
-                self._validate(output)
+            if self._leave(output):
                 clock = Clock()
-            if self._is_due(config.save_every):
-                self._save(output)
 
     def _is_due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.steps
@@ -204,7 +245,7 @@ class Run:
         except (ValueError, RuntimeError, OSError) as error:
             # Damaged samples, and loader processes that were killed: the weights are as they were.
             if self.accelerator.num_processes == 1:
-                self._save(output)
+                self._save(self.weights(), output)
             raise StoppedError(
                 f"step {self.step}: cannot load the next samples: {one_line(error)}; mend that and "
                 f"go on with --resume, from {output}"
@@ -227,6 +268,8 @@ class Run:
             for name, value in {"loss": outputs.loss.detach(), **outputs.losses}.items():
                 total[name] = total.get(name, 0) + value
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_grad_norm)
+        if isinstance(norm, DTensor):
+            norm = norm.full_tensor()
         self._check_finite(total["loss"], norm)
         self.optimizer.step()
         self.scheduler.step()
@@ -246,13 +289,17 @@ class Run:
         return dict(self.accelerator.reduce(counts, "mean"))
 
     def _check_finite(self, loss: torch.Tensor, norm: Any) -> None:
-        finite = torch.isfinite(loss) & torch.isfinite(torch.as_tensor(norm, device=loss.device))
-        is_scaled = self.accelerator.scaler is not None  # which skips such a step by itself
-        if not is_scaled and not bool(self.accelerator.gather(finite[None]).all()):
-            raise StoppedError(
-                f"step {self.step}: the loss or its gradient is not finite; lower the learning "
-                f"rate, or go on with --resume from the last state in {self.config.output_dir}"
-            )
+        finite = torch.isfinite(loss)
+        if self.accelerator.scaler is None:  # it skips steps of such gradients by itself
+            finite &= torch.isfinite(torch.as_tensor(norm, device=loss.device))
+        if bool(self.accelerator.gather(finite[None]).all()):
+            return
+        last = Path(self.config.output_dir) / LAST
+        start = f"start from --init_from {last}" if last.is_dir() else "start again"
+        raise StoppedError(
+            f"step {self.step}: the loss or its gradient is not finite; {start}, with another "
+            "--output_dir and a lower --learning_rate"
+        )
 
     def _log(self, losses: dict[str, float], clock: Clock) -> None:
         """One line for people and one record for the trackers."""
@@ -272,44 +319,67 @@ class Run:
             flush=True,
         )
 
-    def _validate(self, output: Path) -> None:
-        """Measure the averaged weights, and keep them if they are the best so far."""
+    def _leave(self, output: Path) -> bool:
+        """Measure and write what is due at this step; whether anything was."""
+        config = self.config
+        validates = bool(config.validation) and self._is_due(config.validate_every)
+        saves = self._is_due(config.save_every)
+        if not validates and not saves:
+            return False
         weights = self.weights()
-        results = validate(
-            self.network,
-            weights,
-            self.config,
-            output,
-            self.step,
-            self.accelerator.device,
-        )
+        files = self._validate(weights, output) if validates else {}
+        if saves:
+            self._save(weights, output, files)
+        return True
+
+    def _validate(self, weights: dict[str, torch.Tensor], output: Path) -> dict[str, str]:
+        """Measure weights, keep them if they are the best so far, and return their metrics.json."""
+        network, device = self.network, self.accelerator.device
+        try:
+            results = validate(network, weights, self.config, output, self.step, device)
+        except (ValueError, OSError) as error:
+            if self.accelerator.num_processes == 1:
+                self._save(weights, output)
+            raise StoppedError(
+                f"step {self.step}: cannot validate: {one_line(error)}; mend that, or change "
+                f"validation, and go on with --resume, from {output}"
+            ) from error
         if not self.accelerator.is_main_process:
-            return
+            return {}
+        files = metrics_file(results)
         found = score(results)
         self.accelerator.log({"validation/score": found, **flat(results)}, step=self.step)
         log_pictures(self.accelerator, pictures(results, output, self.step), self.step)
         self.accelerator.print(f"step {self.step}: validation score {found:.4f}", flush=True)
         if found < self.best:
             self.best = found
-            self._write(output / BEST, weights, metrics_file(results))
+            with self._writing(output):
+                save_checkpoint(network, weights, self.config, output / BEST, files)
+        return files
 
-    def _save(self, output: Path) -> None:
+    def _save(
+        self, weights: dict[str, torch.Tensor], output: Path, files: dict[str, str] | None = None
+    ) -> None:
         """Write a state to go on from, and the checkpoint as it is."""
-        try:
+        with self._writing(output):
             save_state(self.accelerator, output, self.step)
-            weights = self.weights()
             if self.accelerator.is_main_process:
-                self._write(output / LAST, weights)
-        except OSError as error:
+                save_checkpoint(self.network, weights, self.config, output / LAST, files)
+
+    @contextmanager
+    def _writing(self, output: Path) -> Iterator[None]:
+        """Tell of a full disk in one line; PyTorch and safetensors have errors of their own.
+
+        Raises:
+            StoppedError: If something cannot be written.
+        """
+        try:
+            yield
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise StoppedError(
                 f"step {self.step}: cannot write to {output}: {one_line(error)}; the state and the "
                 "checkpoint before are whole: make room and go on with --resume"
             ) from error
-
-    def _write(
-        self, folder: Path, weights: dict[str, torch.Tensor], files: dict[str, str] | None = None
-    ) -> None:
-        save_checkpoint(self.network, weights, self.config, folder, files)
 
 
 def log_pictures(accelerator: Accelerator, found: dict[str, Picture], step: int) -> None:

@@ -7,9 +7,10 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from checkpoints import image_processor, in_final_form
+from checkpoints import image_processor, in_final_form, run_name
 from config import TrainConfig
 from numpy.typing import NDArray
+from samples import one_line
 
 from david_hf.evaluation.benchmarks.registry import find_benchmark
 from david_hf.evaluation.predictors.david import DavidEvaluationPredictor
@@ -21,6 +22,27 @@ from david_hf.model import DavidForDensePrediction
 from david_hf.predictor import DavidPredictor
 
 Picture = NDArray[np.uint8]
+
+
+def check_validation(config: TrainConfig) -> None:
+    """Open every validation set, so that a run does not break off at its first validation.
+
+    Raises:
+        ValueError: If one is not there, or has no label of a task that is trained.
+    """
+    for part in config.validation:
+        benchmark = find_benchmark(part.benchmark)
+        try:
+            number = len(benchmark.open(Path(part.root), part.options))
+        except (ValueError, OSError) as error:
+            raise ValueError(f"validation: {one_line(error)}") from error
+        if not number:
+            raise ValueError(f"validation: {part.root} has no images")
+        if not set(benchmark.tasks) & set(config.tasks):
+            raise ValueError(
+                f"validation: {part.benchmark} measures {', '.join(benchmark.tasks)}; trained is "
+                f"{', '.join(config.tasks)}"
+            )
 
 
 def validate(
@@ -48,13 +70,13 @@ def validate(
     processor = image_processor(final.config.input_size)
     predictor = DavidEvaluationPredictor(
         DavidPredictor(final, processor, config.tasks, device),
-        name=Path(config.output_dir).name,
+        name=run_name(config),
         facts={"family": "david", "step": step},
     )
     results = []
     for number, part in enumerate(config.validation):
         folder = _folder(output, step, number, part.benchmark)
-        options = RunOptions(limit=part.limit, data_options=part.options, num_workers=0)
+        options = RunOptions(limit=part.limit, data_options=part.options or {}, num_workers=0)
         result = evaluate(
             find_benchmark(part.benchmark), Path(part.root), predictor, folder, options
         )

@@ -53,10 +53,16 @@ def write_card(checkpoint: Path, template: Path) -> Path:
 
 
 def count_training_data(config: TrainConfig) -> dict[str, Any]:
-    """Count rendered people by category, people held out, and background photos."""
+    """Count rendered people by category, people held out, and background photos.
+
+    Raises:
+        ValueError: If nobody of the training was rendered by `david synthesize`.
+    """
     categories: Counter[str] = Counter()
     # A folder may be several parts, composed and as it was rendered.
     roots = list(dict.fromkeys(part.root for part in config.data if part.name == "generated"))
+    if not roots:
+        raise ValueError("expected a training on people of `david synthesize`; no other is counted")
     held_out = config.left_out()
     for root in roots:
         source = GeneratedHumans(root, "train")

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import config as configuration
 import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
@@ -17,6 +18,41 @@ def test_a_flag_overrides_the_file(tmp_path: Path) -> None:
     assert config.steps == 9
     assert config.learning_rate == 1e-4
     assert config.data == (DataPart(str(tmp_path), composed=True),)
+
+
+def test_numbers_are_read_as_people_write_them(tmp_path: Path) -> None:
+    words = ["--data", str(tmp_path), "--output_dir", "x"]
+
+    config = parse_config(
+        [
+            *(*words, "--learning_rate", "1e-4", "--weight_decay", "1", "--steps", "1e3"),
+            *("--epochs", "null", "--tasks", "alpha", "--batch_size", "8.0"),
+        ]
+    )
+
+    found = (config.learning_rate, config.weight_decay, config.steps, config.batch_size)
+    assert [(value, type(value)) for value in found] == [
+        *((1e-4, float), (1.0, float), (1000, int), (8, int))
+    ]
+    assert config.epochs is None
+    assert config.tasks == ("alpha",)
+
+
+def test_a_tracker_that_is_not_installed_is_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configuration, "get_available_trackers", list)
+
+    with pytest.raises(ValueError, match="trackers: `pip install tensorboard wandb` first"):
+        TrainConfig((str(tmp_path),), "x", trackers=("wandb", "tensorboard"))
+
+
+def test_people_that_training_leaves_out_are_measured(tmp_path: Path) -> None:
+    parts = ({"root": str(tmp_path)}, {"root": str(tmp_path), "benchmark": "p3m-500-np"})
+
+    config = TrainConfig((str(tmp_path),), "x", validation=parts)
+
+    assert [part.options for part in config.validation] == [{"split": "validation"}, {}]
 
 
 def test_no_mixed_precision_may_be_said_in_yaml(tmp_path: Path) -> None:
@@ -43,6 +79,23 @@ def test_the_side_follows_its_schedule(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--steps", "0"], "steps: expected a positive number, got 0"),
+        (["--steps", "100.5"], "steps: expected a whole number, got 100.5"),
+        (["--batch_size", "2.5"], "batch_size: expected a whole number, got 2.5"),
+        (["--warmup_steps", "many"], "warmup_steps: expected a whole number, got 'many'"),
+        (["--learning_rate", ".nan"], "learning_rate: expected a number, got nan"),
+        (["--learning_rate", "true"], "learning_rate: expected a number, got True"),
+        (["--clip_grad_norm", "0"], "clip_grad_norm: expected a positive number, got 0"),
+        (["--epochs", "0"], "epochs: expected a positive number, got 0"),
+        (["--num_workers", "-1"], "num_workers: expected 0 or more, got -1"),
+        (["--weight_decay", "-0.1"], "weight_decay: expected 0 or more, got -0.1"),
+        (["--cpu", "maybe"], "cpu: expected true or false, got 'maybe'"),
+        (["--output_dir", "5"], "output_dir: expected text, got 5"),
+        (
+            ["--model_size", "small", "--model_overrides", "{out_indices: [0, 0, 1, 1]}"],
+            "model_overrides: out_indices must rise",
+        ),
+        (["--data", "[{root: ., weight: much}]"], "data: weight: expected a number, got 'much'"),
+        (["--validation", "[{root: ., limit: 0}]"], "expected a limit of 1 or more, got 0"),
         (["--data", "/no/such/folder"], "data: /no/such/folder does not exist"),
         (["--sides", "[[0.5, 64]]"], "expected rising shares that end at 1.0"),
         (["--colour", "red"], "unknown keys ['colour']"),

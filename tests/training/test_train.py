@@ -1,6 +1,8 @@
 import os
 import re
+import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +17,8 @@ import torch
 import train as training
 import yaml
 from averaging import WeightAverage
-from benchmark_layouts import write_people
-from building import build_model, build_optimizer, load_checkpoint
+from benchmark_layouts import write_benchmark, write_people
+from building import build_accelerator, build_model, build_optimizer, load_checkpoint
 from checkpoints import STATE, find_state
 from config import TrainConfig, parse_config
 from factories import tiny_config, tiny_model
@@ -65,17 +67,30 @@ def configure(people: str, output: Path, **changes: Any) -> TrainConfig:
     return TrainConfig(**settings(people, output, **changes))
 
 
+def save_tiny(folder: Path, encoder_type: str = "vit") -> None:
+    """A checkpoint to start from whose steps take next to no time."""
+    tiny_model(DavidForDensePrediction, tiny_config(encoder_type)).save_pretrained(folder)
+    DavidImageProcessor(channel_order="rgb").save_pretrained(folder)
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return DavidForDensePrediction.from_pretrained(folder).state_dict()
 
 
-def flat_weights(run: Path) -> torch.Tensor:
-    found = weights(run / "checkpoint")
+def flat_weights(folder: Path) -> torch.Tensor:
+    found = weights(folder)
     return torch.cat([value.double().flatten() for value in found.values()])
 
 
-def start(config: dict[str, Any], *more: str, processes: int = 1) -> "subprocess.Popen[str]":
-    """The script in processes of its own."""
+def start(
+    config: dict[str, Any], *more: str, processes: int = 1, largest_file: int | None = None
+) -> "subprocess.Popen[str]":
+    """The script in processes of its own, which can write no file larger than so many bytes."""
+
+    def limit_files() -> None:
+        assert largest_file is not None
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
     file = Path(config["output_dir"]).with_suffix(".yaml")
     file.write_text(yaml.safe_dump(config))
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
@@ -94,7 +109,13 @@ def start(config: dict[str, Any], *more: str, processes: int = 1) -> "subprocess
         text=True,
         start_new_session=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        preexec_fn=None if largest_file is None else limit_files,
     )
+
+
+def logged(said: str, name: str) -> list[float]:
+    """Values of one number in the lines of a run."""
+    return [float(value) for value in re.findall(rf"  {name} ([\d.]+)  ", said)]
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
@@ -112,6 +133,9 @@ def test_a_run_ends_in_a_checkpoint_that_loads(people: str, tmp_path: Path) -> N
         "preprocessor_config.json",
         "training_config.yaml",
     }
+    card = (folder / "README.md").read_text("utf-8")
+    assert "# run" in card
+    assert "Not measured" in card
     processor = DavidImageProcessor.from_pretrained(folder)
     assert processor.channel_order == "rgb"
     assert dict(processor.size) == {"height": 64, "width": 64}
@@ -131,7 +155,11 @@ def test_a_run_of_one_task_ends_in_the_class_of_that_task(people: str, tmp_path:
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_weights(
     optimizer: str, people: str, tmp_path: Path
 ) -> None:
-    changes: dict[str, Any] = {"steps": 60, "num_workers": 1, "optimizer": optimizer}
+    save_tiny(tmp_path / "tiny")
+    changes: dict[str, Any] = {
+        **{"steps": 24, "num_workers": 1, "optimizer": optimizer},
+        **{"init_from": str(tmp_path / "tiny"), "model_overrides": {}},
+    }
     config = settings(people, tmp_path / "broken", **changes)
     process = start(config)
     counter = tmp_path / "broken" / STATE / "step.txt"
@@ -153,20 +181,34 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_weights(
         torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=name)
 
 
-def test_two_processes_are_one_with_twice_the_batch(people: str, tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"save_every": 100, "sides": [[1.0, 64]], "learning_rate": 1e-3}
-    finish(start(settings(people, tmp_path / "two", **changes), processes=2))
+def test_two_processes_are_one_with_twice_the_batch(
+    people: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes: dict[str, Any] = {
+        **{"save_every": 100, "sides": [[1.0, 64]], "learning_rate": 1e-3, "log_every": 1}
+    }
+    two = finish(start(settings(people, tmp_path / "two", **changes), processes=2))
 
     training.train(configure(people, tmp_path / "one", **changes | {"batch_size": 4}))
+    one = capsys.readouterr().out
     training.train(configure(people, tmp_path / "accumulated", **changes | {"accumulation": 2}))
+    accumulated = capsys.readouterr().out
+
+    # AdamW takes no notice of gradients that are all twice as large.
+    assert len(logged(one, "grad_norm")) == 4
+    for name in ("loss", "grad_norm"):
+        for said in (two, accumulated):
+            assert logged(said, name) == pytest.approx(logged(one, name), rel=1e-2)
+    assert logged(two, "grad_norm")[0] == pytest.approx(logged(one, "grad_norm")[0], rel=2e-4)
 
     # AdamW makes steps of one size of gradients that are nothing but rounding: what counts is how
     # far all weights are from each other, beside how far they moved.
     training.train(configure(people, tmp_path / "other", **changes))
-    expected = flat_weights(tmp_path / "one")
-    other = (flat_weights(tmp_path / "other") - expected).norm()
+    expected = flat_weights(tmp_path / "one" / "checkpoint")
+    other = (flat_weights(tmp_path / "other" / "checkpoint") - expected).norm()
     for name in ("two", "accumulated"):
-        assert (flat_weights(tmp_path / name) - expected).norm() < 0.02 * other, name
+        found = flat_weights(tmp_path / name / "checkpoint")
+        assert (found - expected).norm() < 0.02 * other, name
 
 
 def test_a_run_that_is_there_is_not_overwritten(people: str, tmp_path: Path) -> None:
@@ -181,6 +223,127 @@ def test_a_run_that_is_there_is_not_overwritten(people: str, tmp_path: Path) -> 
     training.train(configure(people, tmp_path / "run", steps=2, log_every=1, resume=True))
 
 
+def test_a_run_does_not_go_on_with_other_samples(people: str, tmp_path: Path) -> None:
+    config = settings(people, tmp_path / "run", data=[{"root": people, "split": "all"}])
+    training.train(TrainConfig(**config))
+    write_person(Path(people), 4)
+
+    with pytest.raises(ValueError, match=r"cannot go on: 4 samples before, 5 now"):
+        training.train(TrainConfig(**config, resume=True))
+
+
+def test_a_run_killed_before_its_last_checkpoint_writes_it(people: str, tmp_path: Path) -> None:
+    validation = [{"root": people, "limit": 1, "options": {"split": "all"}}]
+    config = settings(people, tmp_path / "run", validation=validation)
+    folder = training.train(TrainConfig(**config))
+    expected = weights(folder)
+    shutil.rmtree(folder)
+
+    training.train(TrainConfig(**config, resume=True))
+
+    assert (folder / "metrics.json").is_file()
+    for name, value in weights(folder).items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"benchmark": "synthhuman"}, "validation: .*expected SynthHuman files"),
+        ({"benchmark": "p3m-500-np"}, "validation: .*P3M-500-NP"),
+        (
+            {"benchmark": "synthetic", "options": {"split": "all", "colour": "red"}},
+            "validation: .*colour",
+        ),
+        ({"benchmark": "hi4d"}, "validation: hi4d measures depth, normals; trained is alpha"),
+    ],
+)
+def test_a_validation_that_cannot_be_is_told_before_the_run(
+    part: dict[str, Any],
+    message: str,
+    people: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    if part["benchmark"] == "hi4d":
+        write_benchmark("hi4d", tmp_path / "hi4d")
+        monkeypatch.chdir(tmp_path / "hi4d")
+    validation = [{"root": people if part["benchmark"] == "synthetic" else ".", **part}]
+
+    with pytest.raises(ValueError, match=message):
+        training.train(configure(people, tmp_path / "run", tasks=["alpha"], validation=validation))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_that_fails_loses_no_step(people: str, tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    write_person(tmp_path / "others", 0)
+    validation = [{"root": str(tmp_path / "others"), "options": {"split": "all"}}]
+    config = settings(people, tmp_path / "run", save_every=100)
+    next((tmp_path / "others").glob("depth_*.exr")).write_bytes(b"nonsense")
+
+    with pytest.raises(training.StoppedError, match=r"step 4: cannot validate: .*depth") as e:
+        training.train(TrainConfig(**config, validation=validation))
+
+    assert "\n" not in str(e.value)
+    found = find_state(tmp_path / "run")
+    assert found is not None
+    assert found[1] == 4
+    training.train(TrainConfig(**config, resume=True))
+
+
+@pytest.mark.parametrize("kind", ["fsdp", "deepspeed"])
+def test_divided_weights_train_as_whole_ones(kind: str, people: str, tmp_path: Path) -> None:
+    if kind == "deepspeed":
+        pytest.importorskip("deepspeed")
+    save_tiny(tmp_path / "tiny")
+    changes: dict[str, Any] = {
+        "init_from": str(tmp_path / "tiny"),
+        "model_overrides": {},
+        "validation": [{"root": people, "options": {"split": "all"}, "limit": 2}],
+        **{"cpu": False, "ema_decay": 0.0, "log_every": 1, "mixed_precision": "no"},
+    }
+    config = settings(people, tmp_path / "divided", **changes)
+    whole = training.train(
+        configure(people, tmp_path / "whole", **changes | {"cpu": True, "batch_size": 4})
+    )
+
+    said = launch(kind, config)
+    assert f"divided by {kind.upper()}" in said
+    again = launch(kind, config, "--resume")
+
+    assert "resumed at step 4" in again
+    expected = flat_weights(whole)
+    moved = (flat_weights(tmp_path / "tiny") - expected).norm()
+    assert (flat_weights(tmp_path / "divided" / "checkpoint") - expected).norm() < 0.02 * moved
+
+
+def launch(kind: str, config: dict[str, Any], *more: str) -> str:
+    """Train by a launch file, on two CPUs."""
+    output = Path(config["output_dir"])
+    output.with_suffix(".yaml").write_text(yaml.safe_dump(config))
+    values = yaml.safe_load((ROOT / f"training/launch/{kind}.yaml").read_text())
+    file = output.with_suffix(".launch.yaml")
+    file.write_text(yaml.safe_dump(values | {"num_processes": 2, "mixed_precision": "no"}))
+    command = [
+        *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)),
+        str(Path(__file__).with_name("divided_on_cpu.py")),
+        *("--config", str(output.with_suffix(".yaml")), *more),
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_the_best_checkpoint_is_kept_with_its_figures(people: str, tmp_path: Path) -> None:
     validation = [{"root": people, "limit": 2, "options": {"split": "all"}}]
 
@@ -191,6 +354,9 @@ def test_the_best_checkpoint_is_kept_with_its_figures(people: str, tmp_path: Pat
     best = tmp_path / "run" / "best"
     metrics = yaml.safe_load((best / "metrics.json").read_text())
     assert metrics["num_images"] == 2
+    last = (best.with_name("checkpoint") / "metrics.json").read_text()
+    assert yaml.safe_load(last)["num_images"] == 2
+    assert "Measured on 2 images" in (best / "README.md").read_text("utf-8")
     assert 0 <= metrics["overall"]["alpha_iou"] <= 1
     folder = tmp_path / "run" / "validation" / "0000002" / "0-synthetic"
     assert len(list((folder / "examples").glob("*.png"))) == 9
@@ -252,24 +418,35 @@ def test_half_precision_on_a_cpu_is_bad_input(people: str, tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
+# What is too large: the weights, by safetensors, or AdamW's moments, by PyTorch.
+@pytest.mark.parametrize("largest_file", [2**20, 12 * 2**20])
 def test_a_full_disk_ends_in_one_line_and_keeps_the_state_before(
-    people: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    largest_file: int, people: str, tmp_path: Path
 ) -> None:
-    save = training.save_state
+    config = settings(people, tmp_path / "run", validation=[])
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Run, "_log", lambda run, *_: break_off(run.step == 4))
+        training.train(TrainConfig(**config))
+    before = weights(tmp_path / "run" / "checkpoint")
 
-    def fail_later(accelerator: Any, output: Path, step: int) -> None:
-        if step > 2:
-            raise OSError(28, "No space left on device")
-        save(accelerator, output, step)
+    process = start(config, "--resume", largest_file=largest_file)
+    output, _ = process.communicate(timeout=240)
 
-    monkeypatch.setattr(training, "save_state", fail_later)
-
-    with pytest.raises(training.StoppedError, match="No space left on device"):
-        training.train(configure(people, tmp_path / "run"))
+    assert process.returncode == 1, output
+    error = output.splitlines()[-1]
+    assert error.startswith(f"error: step 4: cannot write to {tmp_path / 'run'}: "), output
+    assert error.endswith("are whole: make room and go on with --resume")
     found = find_state(tmp_path / "run")
     assert found is not None
     assert found[1] == 2
-    DavidForDensePrediction.from_pretrained(tmp_path / "run" / "checkpoint")
+    kept = weights(tmp_path / "run" / "checkpoint")
+    assert all(torch.equal(kept[name], before[name]) for name in before)
+    training.train(TrainConfig(**config, resume=True))
+
+
+def break_off(is_time: bool) -> None:
+    if is_time:
+        raise KeyboardInterrupt
 
 
 def test_young_averages_forget_faster() -> None:
@@ -317,8 +494,23 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
     monkeypatch.setattr(DavidForDensePrediction, "forward", broken_forward)
 
-    with pytest.raises(training.StoppedError, match="not finite; lower the learning rate"):
+    with pytest.raises(training.StoppedError, match="not finite; start again, with another") as e:
         training.train(configure(people, tmp_path / "run"))
+    assert "\n" not in str(e.value)
+
+
+def test_scaled_gradients_may_overflow_but_no_loss(people: str, tmp_path: Path) -> None:
+    config = configure(people, tmp_path)
+    run = training.Run.begin(config, build_accelerator(config), TrainingSamples(config))
+    fine, broken = torch.tensor(1.0), torch.tensor(float("nan"))
+    run.accelerator.scaler = object()
+
+    run._check_finite(fine, broken)
+    with pytest.raises(training.StoppedError, match="not finite"):
+        run._check_finite(broken, fine)
+    run.accelerator.scaler = None
+    with pytest.raises(training.StoppedError, match="not finite"):
+        run._check_finite(fine, broken)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero(people: str, tmp_path: Path) -> None:
@@ -347,8 +539,7 @@ def test_the_encoder_learns_slower(people: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoder_type", ["vit", "mobilenet_v2"])
 def test_frozen_blocks_keep_their_weights(encoder_type: str, people: str, tmp_path: Path) -> None:
-    tiny = tiny_model(DavidForDensePrediction, tiny_config(encoder_type))
-    tiny.save_pretrained(tmp_path / "tiny")
+    save_tiny(tmp_path / "tiny", encoder_type)
     config = configure(
         people,
         tmp_path / "run",
@@ -369,6 +560,41 @@ def test_frozen_blocks_keep_their_weights(encoder_type: str, people: str, tmp_pa
         return all(torch.equal(a, b) for a, b in pairs)
 
     assert [is_kept(number) for number in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("encoder_type", ["vit", "mobilenet_v2"])
+@pytest.mark.parametrize("mean", [None, [0.5, 0.4, 0.3]])
+def test_a_checkpoint_for_bgr_is_trained_on_rgb(
+    mean: list[float] | None, encoder_type: str, people: str, tmp_path: Path
+) -> None:
+    pixels = {"image_mean": mean, "image_std": mean}
+    tiny = tiny_model(DavidForDensePrediction, tiny_config(encoder_type, **pixels)).eval()
+    tiny.save_pretrained(tmp_path / "tiny")
+    DavidImageProcessor(channel_order="bgr").save_pretrained(tmp_path / "tiny")
+    config = configure(people, tmp_path, init_from=str(tmp_path / "tiny"), model_overrides={})
+    rgb = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    turned = load_checkpoint(config).eval()
+    turned.save_pretrained(tmp_path / "turned")
+    saved = DavidForDensePrediction.from_pretrained(tmp_path / "turned").eval()
+
+    with torch.no_grad():
+        expected = tiny(rgb.flip(1)).normals
+        assert (tiny(rgb).normals - expected).abs().max() > 1e-3
+        for model in (turned, saved):
+            torch.testing.assert_close(model(rgb).normals, expected, rtol=0, atol=1e-4)
+
+
+def test_a_checkpoint_of_unknown_pixels_is_bad_input(people: str, tmp_path: Path) -> None:
+    tiny_model(DavidForDensePrediction, tiny_config("vit")).save_pretrained(tmp_path / "tiny")
+    config = configure(people, tmp_path, init_from=str(tmp_path / "tiny"), model_overrides={})
+
+    with pytest.raises(ValueError, match="init_from: cannot load"):
+        load_checkpoint(config)
+    processor = DavidImageProcessor(do_normalize=True, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    processor.save_pretrained(tmp_path / "tiny")
+    with pytest.raises(ValueError, match="normalises; move image_mean and image_std"):
+        load_checkpoint(config)
 
 
 def test_more_frozen_blocks_than_there_are_is_bad_input(people: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Model cards from templates: every figure comes from a file, none is typed."""
 
+import hashlib
 import logging
 import re
 from collections.abc import Mapping
@@ -34,9 +35,13 @@ __all__ = [
     "publication_card",
     "render_model_card",
     "trained_card",
+    "unpublished_card",
 ]
 
 logger = logging.getLogger(__name__)
+
+# Ends a text that nobody has edited yet; the digest is that of what comes before.
+_STAMP = "<!-- Written by david_hf, which writes it anew until somebody edits it: {} -->"
 
 
 def publication_card(checkpoint: Path, name: str) -> str:
@@ -44,7 +49,8 @@ def publication_card(checkpoint: Path, name: str) -> str:
 
     A README.md in the folder keeps its text and its front matter; what the front matter lacks is
     added. Measured figures in it are those of metrics.json. Without a README.md, or with one that
-    is front matter alone, the text comes from a template, which says what its author must add.
+    is front matter alone, or with one of `unpublished_card`, the text comes from a template, which
+    says what its author must add.
     The same checkpoint always gives the same card, and the card of a card is itself.
 
     Args:
@@ -59,20 +65,49 @@ def publication_card(checkpoint: Path, name: str) -> str:
         ValueError: If the folder holds no DAViD checkpoint, or its metrics.json or the front matter
             of its README.md cannot be read.
     """
-    facts = read_facts(checkpoint)
-    card = _read_card(checkpoint / "README.md")
-    if not card.text.strip():
-        has_configuration = (checkpoint / "training_config.yaml").is_file()
-        licence = card.data.get("license", "")
-        named = ", ".join(licence) if isinstance(licence, list) else str(licence)
-        card.text = "\n" + _default_text(facts, name, named, has_configuration)
-    complete_front_matter(card.data, facts, name)
+    card = _complete_card(checkpoint, name)
     if not card.data.get("license"):
         logger.warning(
             "%s: the card names no licence; add `license: ...` to the front matter of README.md",
             name,
         )
     return str(card)
+
+
+def unpublished_card(checkpoint: Path, name: str) -> str:
+    """Make the README.md that a training leaves in a checkpoint.
+
+    Args:
+        checkpoint: See `publication_card`, which takes this card for none until somebody edits it.
+        name: Of the run.
+
+    Raises:
+        ValueError: See `publication_card`.
+    """
+    card = _complete_card(checkpoint, name)
+    text = card.text.strip()
+    card.text = f"\n{text}\n\n{_STAMP.format(_digest(text))}\n"
+    return str(card)
+
+
+def _complete_card(checkpoint: Path, name: str) -> ModelCard:
+    facts = read_facts(checkpoint)
+    card = _read_card(checkpoint / "README.md")
+    text, _, last = card.text.strip().rpartition("\n")
+    if last == _STAMP.format(_digest(text.strip())):
+        card.text = ""
+        card.data.pop("model_name")
+    if not card.text.strip():
+        has_configuration = (checkpoint / "training_config.yaml").is_file()
+        licence = card.data.get("license", "")
+        named = ", ".join(licence) if isinstance(licence, list) else str(licence)
+        card.text = "\n" + _default_text(facts, name, named, has_configuration)
+    complete_front_matter(card.data, facts, name)
+    return card
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def complete_front_matter(data: CardData, facts: CheckpointFacts, name: str) -> None:

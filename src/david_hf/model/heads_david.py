@@ -64,7 +64,13 @@ class DavidHead(nn.Module):
             features = self.reduce.activation(features)
         else:
             features = resize_bilinear(self.reduce(features), size, self.align_corners)
-        return self.predict(self.refine(features))
+        features = self.refine(features)
+        if not torch.is_autocast_enabled(features.device.type):
+            return self.predict(features)
+        # The gradients of a depth map, or what is left of 1 - alpha, are less than half precision
+        # tells apart at the values that they are differences of.
+        with torch.autocast(features.device.type, enabled=False):
+            return self.predict(features.float())
 
     def to_map(self, raw: torch.Tensor) -> torch.Tensor:
         """Turn raw values into the map the model returns."""

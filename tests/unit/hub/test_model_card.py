@@ -28,7 +28,7 @@ from david_hf.hub.card_parts import (
     speed_text,
     usage,
 )
-from david_hf.hub.model_card import publication_card, render_model_card
+from david_hf.hub.model_card import publication_card, render_model_card, unpublished_card
 from david_hf.model import DavidPreTrainedModel
 
 ROW = {name: 0.25 for name, metric in METRICS.items() if metric.shown}
@@ -71,6 +71,29 @@ def publish_again(folder: Path, name: str = "me/model") -> str:
 def figures(card: str) -> dict[str, float]:
     """Metrics of a card's model-index."""
     return {result.metric_type: result.metric_value for result in ModelCard(card).data.eval_results}
+
+
+def test_a_card_that_nobody_edited_is_written_anew(tmp_path: Path) -> None:
+    fresh = publication_card(save_config(tmp_path), "me/model")
+
+    card = unpublished_card(tmp_path, "run")
+    write_text(tmp_path / "README.md", card)
+    write_text(tmp_path / "metrics.json", json.dumps(METRICS_FILE))
+    assert "# run" in card
+    assert "Not measured" in card
+    published = publication_card(tmp_path, "me/model")
+
+    assert "Measured on 3 images" in published
+    assert ModelCard(published).data.model_name == "model"
+    (tmp_path / "metrics.json").unlink()
+    assert publication_card(tmp_path, "me/model") == fresh
+
+
+def test_a_card_that_somebody_edited_is_kept(tmp_path: Path) -> None:
+    card = unpublished_card(save_config(tmp_path), "run")
+    write_text(tmp_path / "README.md", card.replace("# run", "# My run"))
+
+    assert "# My run" in publication_card(tmp_path, "me/model")
 
 
 def test_the_table_has_a_row_for_all_and_one_per_category() -> None:

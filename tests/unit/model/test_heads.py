@@ -13,6 +13,23 @@ def test_raw_map_has_the_size_asked_for(generator: torch.Generator) -> None:
     assert raw.shape == (2, 3, 13, 18)
 
 
+@pytest.mark.parametrize("resize_first", [False, True])
+def test_autocast_rounds_features_and_no_raw_values(
+    resize_first: bool, generator: torch.Generator
+) -> None:
+    head = build_head("depth", tiny_vit_config(head_resize_first=resize_first))
+    features = torch.randn(2, 8, 7, 9, generator=generator)
+    bias = head.predict.bias
+    assert bias is not None
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = head(features, (13, 18))
+        bias += 4.0  # of which the loss sees nothing, and bfloat16 only every 32nd
+        found = head(features, (13, 18))
+
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found - 4.0, expected, rtol=0, atol=1e-6)
+
+
 def test_depth_grows_towards_the_camera_whatever_the_head_was_trained_for() -> None:
     raw = torch.tensor([[[[1.0, 2.0]]]])
 
