@@ -45,7 +45,10 @@ def synthesize(
     seed: Annotated[
         int,
         typer.Option(
-            min=0, help="Sample I depends on the seed and on I alone.", rich_help_panel=WHAT
+            min=0,
+            max=2**63 - 1,
+            help="Sample I depends on the seed and on I alone.",
+            rich_help_panel=WHAT,
         ),
     ] = 0,
     factors: Annotated[

@@ -186,10 +186,54 @@ def test_what_bears_a_person_is_where_the_body_touches_it(
 def test_groups_do_not_stand_in_each_other(sampler: SceneSampler, tmp_path: Path) -> None:
     group = with_factors(sampler, tmp_path, "scene: {people: 3, backdrop: panorama}\n")
 
-    for index in range(3):
-        faces = group.sample(4, index).faces
-        apart = [np.linalg.norm((a.position - b.position)[:2]) for a, b in combinations(faces, 2)]
-        assert min(apart, default=1.0) > 0.25
+    apart = [
+        np.linalg.norm((a.position - b.position)[:2])
+        for index in range(4)
+        for a, b in combinations(group.sample(4, index).faces, 2)
+    ]
+    assert len(apart) > 3
+    assert min(apart) > 0.3
+
+
+def test_factors_say_what_was_made(sampler: SceneSampler, tmp_path: Path) -> None:
+    worn = """
+person: {sex: female}
+scene: {people: 1, backdrop: panorama, occluder: false}
+pose: {name: standing_even}
+clothes:
+  makehuman: true
+  bottom: {kind: dress}
+  top: {tie: true}
+  jacket: {kind: denim}
+  headwear: {kind: head_scarf}
+  extras: {earrings: hoops}
+hair: {style: ponytail}
+"""
+    factors = with_factors(sampler, tmp_path, worn).sample(0, 2).factors
+
+    (person,) = factors["people"]
+    found = {
+        name: person[f"clothes.{name}"]
+        for name in ("makehuman", "top.kind", "top.tie", "jacket.kind", "extras.earrings")
+    }
+    assert found == {
+        **{"makehuman": False, "top.kind": "dress_top", "top.tie": False},
+        **{"jacket.kind": "none", "extras.earrings": "none"},
+    }
+    assert person["hair.style"] == "loose"
+
+
+def test_a_thing_outside_of_the_picture_hides_nobody(sampler: SceneSampler, tmp_path: Path) -> None:
+    on_stool = """
+scene: {people: 1, occluder: false}
+pose: {name: seated_hands_in_lap, first: {prop: none}, second: {prop: none}}
+stage: {seat: {kind: stool}}
+"""
+    seated = with_factors(sampler, tmp_path, on_stool)
+
+    found = {index % 3: seated.sample(0, index).factors["occluded"] for index in (0, 2)}
+
+    assert found == {0: False, 2: True}
 
 
 def test_normals_are_the_slope_of_the_depth(

@@ -49,6 +49,8 @@ class HeldOut:
         """Whether a rendered sample shows any of it, to go by its factors."""
         if factors.get("stage", {}).get("light.panorama") in self.panoramas:
             return True
+        if self.has_photo(Path(factors.get("photo", ""))):
+            return True
         return any(
             person.get("hair.style") in self.hair
             or not self.clothes.isdisjoint(person.get("clothes.worn", ()))

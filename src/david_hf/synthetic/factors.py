@@ -70,7 +70,7 @@ def _replace(tree: Tree, given: Any, source: str, above: tuple[str, ...]) -> Non
                 f"{source}: no factor is called {'.'.join(path)}; here are {', '.join(tree)}"
             )
         if _is_distribution(tree[name]):
-            if not _is_distribution(value):
+            if not _is_distribution(value) or value is None or isinstance(value, list):
                 raise ValueError(f"{'.'.join(path)}: expected a distribution, got {value}")
             tree[name] = value
         else:
@@ -164,7 +164,7 @@ class Draws:
         """Draw the factor `name`, a path within the section; once drawn it stays as it is.
 
         Raises:
-            KeyError: If there is no such factor.
+            KeyError: If there is no such factor, or no case of what it depends on.
         """
         if name not in self.drawn:
             node: Any = self._section
@@ -187,12 +187,20 @@ class Draws:
         self.drawn[name] = value
         return value
 
+    def drop(self, group: str) -> None:
+        """Forget the factors of a group: nothing was made of them."""
+        self.drawn = {
+            name: value for name, value in self.drawn.items() if not name.startswith(f"{group}.")
+        }
+
     def _draw(self, node: Any) -> Any:
         if not isinstance(node, Mapping):
             return node
         if "by" in node:
             cases = {_as_key(key): case for key, case in node["of"].items()}
             given = _as_key(self(node["by"]))
+            if given not in cases and "other" not in cases:
+                raise KeyError(f"{node['by']} is {given}, of which no case is among {list(cases)}")
             return self._draw(cases[given] if given in cases else cases["other"])
         if "mixture" in node:
             weights = np.array([weight for weight, _ in node["mixture"]], float)

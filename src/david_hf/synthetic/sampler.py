@@ -91,9 +91,12 @@ class SceneSampler:
         stage = self._draws(numbers, "stage")
         parts = [part for person in people for part in person.parts]
         things = self._things(stage, people)
-        in_front = _occluder(stage, people[0], camera) if draws("occluder") else []
-        things += in_front
-        draws.put("occluded", bool(things))
+        if draws("occluder"):
+            in_front = _occluder(stage, people[0], camera)
+            things += in_front
+            if not draws.put("occluder", bool(in_front)):
+                stage.drop("occluder")
+        draws.put("occluded", any(_is_seen(thing, camera) for thing in things))
         light, more, is_dark = self._surroundings(draws, stage, people, camera, things)
         first, before_photo = people[0], draws("backdrop") == "photo"
         return Scene(
@@ -175,7 +178,7 @@ class SceneSampler:
                 elif pose.support == "wall":
                     own += wall_behind(stage, at)
                 elif pose.support == "feet":
-                    own += step_below(stage, at)
+                    own += step_below(stage, pose.contact)  # the sole is as thick as the shift
             for side, kind in pose.holds.items():
                 axes, origin = grip_frame(self.studio.model, pose.body, side)
                 own += [
@@ -246,6 +249,15 @@ def _occluder(stage: Draws, person: Person, camera: Camera) -> list[Part]:
     chest = np.array([*person.chest[:, :2].mean(0), np.percentile(person.chest[:, 2], 40)])
     (seen_top, seen_chest), depth = camera.project(np.stack([top, chest]))
     return parts if depth.min() > 0.2 and seen_top[1] > seen_chest[1] else []
+
+
+def _is_seen(part: Part, camera: Camera) -> bool:
+    """Whether a thing may reach into the picture, to go by the box around it."""
+    at, depth = camera.project(part.mesh.vertices)
+    if depth.min() <= 0.05:  # beside the lens
+        return True
+    low, high = at.min(0), at.max(0)
+    return bool((high > 0).all() and low[0] < camera.width and low[1] < camera.height)
 
 
 def _sees_floor(camera: Camera, person: Person) -> bool:

@@ -31,6 +31,8 @@ def scene(hair: str = "bob", worn: str = "shirt", panorama: str = "city.exr") ->
         (scene(hair="lob"), True),
         (scene(worn="polo"), True),
         (scene(panorama="dawn.exr"), True),
+        (scene() | {"photo": "park_1.jpg"}, True),
+        (scene() | {"photo": "hall.jpg"}, False),
         ({}, False),
         ({"people": [{}], "stage": {}}, False),
     ],

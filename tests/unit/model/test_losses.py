@@ -380,10 +380,10 @@ def all_losses(
 
 
 def test_gradients_are_those_of_finite_differences(generator: torch.Generator) -> None:
-    mask = random_map(generator, 1, 6, 6) > 0.2
+    mask = random_map(generator, 1, 9, 9) > 0.2
     inputs = [
         random_map(generator, *shape).requires_grad_()
-        for shape in ((1, 6, 6), (1, 3, 6, 6), (1, 1, 6, 6))
+        for shape in ((1, 9, 9), (1, 3, 9, 9), (1, 1, 9, 9))
     ]
 
     assert torch.autograd.gradcheck(lambda *maps: all_losses(*maps, mask), inputs)

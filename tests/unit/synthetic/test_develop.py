@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import photo, save
 from unit.synthetic.scenes import (
     CAMERA,
     FACE,
@@ -15,7 +16,13 @@ from unit.synthetic.scenes import (
 )
 
 from david_hf.data.sources.synthhuman import SynthHuman
-from david_hf.synthetic.rendering.develop import background, exposure, foreground, panorama_view
+from david_hf.synthetic.rendering.develop import (
+    background,
+    check_panorama,
+    exposure,
+    foreground,
+    panorama_view,
+)
 from david_hf.synthetic.rendering.labels import Render, read_render
 from david_hf.synthetic.rendering.sample_files import develop_sample, write_exr, write_sample
 
@@ -58,6 +65,37 @@ def test_a_panorama_with_a_burnt_sun_stays_finite(tmp_path: Path) -> None:
     assert np.isfinite(panorama_view(tmp_path / "sun.exr", CAMERA, 10.0)).all()
 
 
+def test_a_picture_that_is_no_panorama_is_bad_input(tmp_path: Path) -> None:
+    grey = np.ones((4, 8))
+    write_exr(tmp_path / "grey.exr", Y=grey)
+    write_exr(tmp_path / "whole.exr", R=grey, G=grey, B=grey)
+    (tmp_path / "empty.exr").touch()
+    (tmp_path / "cut.exr").write_bytes((tmp_path / "whole.exr").read_bytes()[:200])
+
+    check_panorama(tmp_path / "whole.exr")
+    with pytest.raises(ValueError, match=r"grey.exr: expected the channels R, G and B, got Y"):
+        check_panorama(tmp_path / "grey.exr")
+    for name in ("empty", "cut"):
+        with pytest.raises(ValueError, match=rf"{name}.exr: expected a panorama in OpenEXR"):
+            check_panorama(tmp_path / f"{name}.exr")
+
+
+def test_the_photo_behind_people_is_a_factor(tmp_path: Path) -> None:
+    write_panorama(tmp_path / "sky.exr", 0.5)
+    save(tmp_path / "street.png", photo())
+    write_cycles_exr(tmp_path / "render.exr", wall_at(3), np.array([0.0, -1, 0]), opacity=0.9)
+
+    factors = {}
+    for backdrop in ("photo", "panorama"):
+        view = scene(backdrop=backdrop)
+        render = read_render(tmp_path / "render.exr", view)
+        made = develop_sample(view, render, tmp_path / "sky.exr", [tmp_path / "street.png"])
+        factors[backdrop] = made.factors
+
+    assert factors["photo"]["photo"] == "street.png"
+    assert "photo" not in factors["panorama"]
+
+
 def test_a_panorama_turns_with_the_light(tmp_path: Path) -> None:
     ramp = np.tile(np.linspace(0, 1, 64), (32, 1))
     write_exr(tmp_path / "ramp.exr", R=ramp, G=ramp, B=ramp)
@@ -77,7 +115,7 @@ def test_a_wide_aperture_blurs_the_background(tmp_path: Path) -> None:
     sharp = scene()
     open_lens = scene(camera=replace(CAMERA, aperture_m=0.5, focus_m=1.0))
     seen = [
-        background(view, np.ones(3), tmp_path / "stripes.exr", [], np.random.default_rng(0)).std()
+        background(view, np.ones(3), tmp_path / "stripes.exr", None, np.random.default_rng(0)).std()
         for view in (sharp, open_lens)
     ]
 

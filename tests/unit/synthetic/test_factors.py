@@ -104,6 +104,8 @@ def test_a_users_file_replaces_single_distributions(tmp_path: Path) -> None:
         ("person: {height: {normal: [0, -1, 0, 1]}}", "person.height: normal cannot be drawn"),
         ("person: {height: {uniform: [0, .inf]}}", "person.height: uniform takes finite numbers"),
         ("person: 3", "expected names with distributions"),
+        ("person: {height: null}", "person.height: expected a distribution, got None"),
+        ("person: {height: [0.1, 0.2]}", r"person.height: expected a distribution, got \[0.1"),
         ("person: [", "expected YAML"),
     ],
 )
@@ -141,3 +143,22 @@ def test_people_to_train_on_differ_from_others_by_what_is_held_out_alone() -> No
 
     assert load_distributions(ROOT / "training/held_out/others.yaml") == expected
     assert expected != load_distributions()
+
+
+def test_a_case_that_is_missing_is_named() -> None:
+    tree = {"person": {"sex": "femal", "height": {"by": "sex", "of": {"male": 1, "female": 2}}}}
+    draws = Draws(np.random.default_rng(0), tree, "person")
+
+    with pytest.raises(KeyError, match=r"sex is femal, of which no case is among \['male', 'fem"):
+        draws("height")
+
+
+def test_a_group_that_was_drawn_in_vain_is_forgotten() -> None:
+    tree = {"stage": {"lamp": True, "lamps": {"kind": "spot", "count": 2}}}
+    draws = Draws(np.random.default_rng(0), tree, "stage")
+    for name in ("lamp", "lamps.kind", "lamps.count"):
+        draws(name)
+
+    draws.drop("lamps")
+
+    assert draws.drawn == {"lamp": True}

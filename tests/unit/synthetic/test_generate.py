@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import parquet
 from unit.synthetic.stand_ins import make_config, plan, renders
 
 from david_hf.data.sources.synthhuman import SynthHuman
@@ -29,6 +31,7 @@ from david_hf.synthetic.production.folder import (
 from david_hf.synthetic.production.generate import Report, generate, prepare
 from david_hf.synthetic.production.worker import Outcome, SampleMaker
 from david_hf.synthetic.rendering.blender import BlenderStartError
+from david_hf.synthetic.rendering.sample_files import write_exr
 
 PICKY = "unit.synthetic.stand_ins:make_picky_sampler"
 
@@ -236,11 +239,40 @@ def test_a_run_killed_after_its_last_sample_gets_its_index_later(
     finished: tuple[GenerateConfig, Report],
 ) -> None:
     config, _ = finished
-    (config.output / "index.parquet").unlink()
+    index = config.output / "index.parquet"
+    whole = index.read_bytes()
+    index.unlink()
 
     generate(config)
 
-    assert (config.output / "index.parquet").is_file()
+    assert index.read_bytes() == whole
+    # That of a run before it, which made less.
+    parquet.write_table(parquet.read_table(index)[:2], index)
+    generate(config)
+    assert index.read_bytes() == whole
+    index.write_bytes(b"damaged")
+    generate(config)
+    assert index.read_bytes() == whole
+
+
+def test_a_distribution_that_does_not_fit_ends_the_run(
+    config: GenerateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(*_: object) -> None:
+        raise KeyError("sex is femal, of which no case is among ['male', 'female']")
+
+    with maker_of(config) as maker:
+        monkeypatch.setattr(maker._sampler, "sample", draw)
+        with pytest.raises(GenerateError, match=r"sample 3 cannot be drawn: .*sex is femal"):
+            maker.make(3)
+
+
+def test_a_machine_with_other_versions_is_refused(config: GenerateConfig) -> None:
+    recipe = prepare(config)
+    for name in recipe.versions:
+        other = replace(recipe, versions=recipe.versions | {name: "0.0"})
+        with pytest.raises(GenerateError, match=f"has {name} .*, the run began with 0.0"):
+            SampleMaker(other)
 
 
 def test_settings_may_change_while_there_is_no_sample(config: GenerateConfig) -> None:
@@ -409,7 +441,8 @@ def test_blenders_panoramas_can_be_left_out(tmp_path: Path) -> None:
     for folder, names in ((own, ("venice", "night")), (blenders, ("night", "city"))):
         folder.mkdir()
         for name in names:
-            (folder / f"{name}.exr").touch()
+            grey = np.ones((2, 4))
+            write_exr(folder / f"{name}.exr", R=grey, G=grey, B=grey)
     config = GenerateConfig(tmp_path, 1, hdri_dir=own)
 
     assert list(config.panoramas(blenders)) == ["city.exr", "night.exr", "venice.exr"]
@@ -418,3 +451,6 @@ def test_blenders_panoramas_can_be_left_out(tmp_path: Path) -> None:
         "night.exr",
         "venice.exr",
     ]
+    (blenders / "city.exr").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"city.exr: expected a panorama in OpenEXR"):
+        config.panoramas(blenders)

@@ -189,7 +189,7 @@ def test_bags_hang_down() -> None:
 
 
 def test_an_unknown_prop_is_refused() -> None:
-    with pytest.raises(ValueError, match="cup, mug"):
+    with pytest.raises(ValueError, match="cup, phone"):
         prop(make_draws(0), "anvil")
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from david_hf.synthetic.rendering.develop import check_panorama
+
 PANORAMA_SUFFIX = ".exr"
 DEFAULT_SAMPLER = "david_hf.synthetic.sampler:make_sampler"
 
@@ -127,7 +129,7 @@ def find_panoramas(*folders: Path | None) -> dict[str, Path]:
     """Panoramas by file name; of two with one name, the first folder's.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or one is not to be read.
     """
     found: dict[str, Path] = {}
     for folder in folders:
@@ -139,4 +141,6 @@ def find_panoramas(*folders: Path | None) -> dict[str, Path]:
             "no panoramas (.exr) found for the light: this Blender comes without; name a "
             "folder by --hdri"
         )
+    for path in found.values():
+        check_panorama(path)
     return dict(sorted(found.items()))

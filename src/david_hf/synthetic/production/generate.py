@@ -19,7 +19,7 @@ from david_hf.synthetic.rendering.blender import BlenderProcess, find_blender
 
 from .config import GenerateConfig, GenerateError, Recipe, num_cores
 from .folder import claim, complete_indices, missing_indices, remove_partial, settings_of, versions
-from .index import INDEX_NAME, write_index
+from .index import INDEX_NAME, count_rows, write_index
 from .on_ray import make_on_ray
 from .processes import make_locally
 from .worker import Outcome
@@ -143,7 +143,7 @@ def make_missing(
     report = Report(missing=len(missing), is_first=len(missing) == len(indices))
     on_progress(report, None)
     if not missing:
-        if not all((config.output / name).is_file() for name in (INDEX_NAME, SHEET_NAME)):
+        if not is_summed_up(config):
             sum_up(config)  # a run was killed after its last sample
         return report
     begun = time.monotonic()
@@ -165,6 +165,13 @@ def make_missing(
     report.seconds = time.monotonic() - begun
     sum_up(config)
     return report
+
+
+def is_summed_up(config: GenerateConfig) -> bool:
+    """Whether index and contact sheet are there, and the index has all that is complete."""
+    if not all((config.output / name).is_file() for name in (INDEX_NAME, SHEET_NAME)):
+        return False
+    return count_rows(config.output) == len(complete_indices(config.output, config.foreground))
 
 
 def sum_up(config: GenerateConfig) -> None:

@@ -39,6 +39,17 @@ def write_index(folder: Path) -> Path:
     return path
 
 
+def count_rows(folder: Path) -> int:
+    """Samples that the index of a folder has; 0 if it cannot be read."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return int(parquet.read_metadata(folder / INDEX_NAME).num_rows)
+    except (OSError, pa.ArrowException):
+        return 0
+
+
 def _row(index: int, text: str) -> dict[str, Any]:
     factors = json.loads(text)
     row: dict[str, Any] = {"index": index}

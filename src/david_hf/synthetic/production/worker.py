@@ -22,7 +22,7 @@ from david_hf.synthetic.rendering.sample_files import Sample, develop_sample, wr
 from david_hf.synthetic.scene import Scene
 
 from .config import DEFAULT_SAMPLER, GenerateConfig, GenerateError, Recipe
-from .folder import is_complete, partial_folder, publish, sample_names
+from .folder import is_complete, partial_folder, publish, sample_names, versions
 from .quality import check
 
 MAX_ATTEMPTS = 8  # scenes drawn for one sample
@@ -80,11 +80,12 @@ class SampleMaker:
 
     def _check_machine(self) -> None:
         """Samples must not depend on which machine makes them."""
-        wanted = self._recipe.versions["blender"]
-        if self._blender.version != wanted:
-            raise GenerateError(
-                f"this machine has Blender {self._blender.version}, the run began with {wanted}"
-            )
+        here = versions(self._blender.version)
+        for name, wanted in self._recipe.versions.items():
+            if here[name] != wanted:
+                raise GenerateError(
+                    f"this machine has {name} {here[name]}, the run began with {wanted}"
+                )
         if tuple(self._panoramas) != self._recipe.lights:
             raise GenerateError("this machine finds other panoramas than the one that began")
 
@@ -135,6 +136,9 @@ class SampleMaker:
             scene = self._sampler.sample(self._config.seed, index, attempt)
         except (OSError, MemoryError):
             raise
+        except (KeyError, TypeError, AttributeError, NameError) as error:
+            # No odd scene but a wrong distribution, whose people would be missing from the set.
+            raise GenerateError(f"sample {index} cannot be drawn: {_describe(error)}") from error
         except Exception as error:
             rejected.append(f"sampling {_describe(error)}")
             return None

@@ -59,15 +59,15 @@ def _face_disc(camera: Camera, face: Face, figure: NDArray[np.bool_]) -> NDArray
 
 
 def background(
-    scene: Scene, gain: FloatArray, panorama: Path, photos: list[Path], rng: np.random.Generator
+    scene: Scene, gain: FloatArray, panorama: Path, photo: Path | None, rng: np.random.Generator
 ) -> FloatArray:
     """What lies behind the render, linear (H, W, 3): a photo, the lighting panorama, or nothing."""
     camera = scene.camera
     if scene.backdrop == "room":  # its walls close the view
         return np.zeros((camera.height, camera.width, 3))
-    if scene.backdrop == "photo" and photos:
-        photo = read_photo(photos[int(rng.integers(len(photos)))])
-        picture: FloatArray = crop_photo(photo, rng, (camera.height, camera.width))
+    if photo is not None:
+        size = (camera.height, camera.width)
+        picture: FloatArray = crop_photo(read_photo(photo), rng, size)
         picture = picture * np.exp(rng.normal(-0.1, 0.3))
     else:
         picture = panorama_view(panorama, camera, scene.light.rotation_deg) * gain
@@ -78,6 +78,21 @@ def background(
     blur = camera.blur_radius_px(np.inf)
     # A disc's standard deviation along an axis is half of its radius.
     return gaussian_filter(picture, (blur / 2, blur / 2, 0)) if blur > 0.5 else picture
+
+
+def check_panorama(path: Path) -> None:
+    """Refuse a file that Cycles cannot read: it would light people in magenta and say nothing.
+
+    Raises:
+        ValueError: If it is no OpenEXR file with the channels R, G and B.
+    """
+    try:
+        channels = OpenEXR.File(str(path), header_only=True).header()["channels"]
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: expected a panorama in OpenEXR: {error}") from error
+    names = sorted(channel.name for channel in channels)
+    if not {"R", "G", "B"} <= set(names):
+        raise ValueError(f"{path}: expected the channels R, G and B, got {', '.join(names)}")
 
 
 def panorama_view(path: Path, camera: Camera, rotation_deg: float) -> FloatArray:

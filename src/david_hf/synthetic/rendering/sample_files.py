@@ -63,7 +63,9 @@ def develop_sample(scene: Scene, render: Render, panorama: Path, photos: list[Pa
     """
     rng = np.random.default_rng([scene.seed, 7])
     gain = exposure(scene, render, rng)
-    behind = background(scene, gain, panorama, photos, rng)
+    is_before_photo = scene.backdrop == "photo" and bool(photos)
+    photo = photos[int(rng.integers(len(photos)))] if is_before_photo else None
+    behind = background(scene, gain, panorama, photo, rng)
     colour = render.colour * gain
     people = foreground(colour, render.alpha, any(not part.is_human for part in scene.parts))
     return Sample(
@@ -73,7 +75,7 @@ def develop_sample(scene: Scene, render: Render, panorama: Path, photos: list[Pa
         normals=render.normals,
         foreground=np.concatenate([people, render.alpha[..., None]], -1),
         intrinsics=scene.camera.intrinsics(),
-        factors=scene.factors,
+        factors=scene.factors if photo is None else scene.factors | {"photo": photo.name},
     )
 
 

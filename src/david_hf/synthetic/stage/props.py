@@ -7,11 +7,11 @@ import numpy as np
 from david_hf.synthetic.factors import Draws
 from david_hf.synthetic.mesh import FloatArray, join, normalize
 from david_hf.synthetic.scene import Part
-from david_hf.synthetic.shapes import box, ellipsoid, moved, quad, revolve, sheet, tube
+from david_hf.synthetic.shapes import box, ellipsoid, moved, quad, revolve, tube
 
 from .finishes import WALL_FINISHES, colour_of
 from .furniture import SEATS, TABLES
-from .pictures import painting, screen
+from .pictures import screen
 from .style import Style
 from .things import THINGS, bouquet, placed, plant
 
@@ -57,11 +57,6 @@ def _radius(parts: list[Part]) -> float:
 def _cup(style: Style, _: FloatArray) -> list[Part]:
     parts = THINGS["cup"](style)
     return _gripped(parts, _radius(parts), 0.05)
-
-
-def _mug(style: Style, _: FloatArray) -> list[Part]:
-    parts = THINGS["mug"](style)
-    return _gripped(placed(parts, [0, 0, 0], 180), _radius(parts), 0.05)
 
 
 def _bottle(style: Style, _: FloatArray) -> list[Part]:
@@ -177,33 +172,8 @@ def _flowers(style: Style, _: FloatArray) -> list[Part]:
     return _gripped([*parts, style.leaf.part("stalks", stalks)], 0.032, 0.0)
 
 
-def _pen(style: Style, _: FloatArray) -> list[Part]:
-    shaft = tube(
-        [[0.05, 0.02, 0.05], [-0.02, 0.1, 0.02], [-0.03, 0.112, 0.015]], [0.005, 0.005, 0.001]
-    )
-    return [style.any_colour().part("pen", shaft)]
-
-
-def _paper(style: Style, _: FloatArray) -> list[Part]:
-    """A printed sheet that bends a little."""
-    y, x = np.meshgrid(np.linspace(-0.05, 0.247, 9), np.linspace(-0.105, 0.105, 7), indexing="ij")
-    bend = style.rng.uniform(-0.6, 0.6)
-    points = np.stack([x, y, 0.01 + bend * 0.5 * y**2 + bend * x**2], -1)
-    printed = painting(style.rng) if style.rng.random() < 0.4 else style.white
-    return [printed.part("sheet", sheet(points, fit=True))]
-
-
-def _hat(style: Style, _: FloatArray) -> list[Part]:
-    """A brimmed hat held by its brim."""
-    brim = np.array([[0.17, 0], [0.1, 0.006], [0.09, 0.09], [0.07, 0.11], [0, 0.112]])
-    hat = moved(revolve(brim, 28, 60), [0, 0.19, 0.012])
-    band = moved(revolve(np.array([[0.101, 0.008], [0.098, 0.035]]), 28), [0, 0.19, 0.012])
-    return [style.cloth.part("hat", hat), style.dark.part("band", band)]
-
-
 PROPS: dict[str, Callable[[Style, FloatArray], list[Part]]] = {
     "cup": _cup,
-    "mug": _mug,
     "phone": _phone,
     "tablet": _tablet,
     "book": _book,
@@ -213,9 +183,6 @@ PROPS: dict[str, Callable[[Style, FloatArray], list[Part]]] = {
     "umbrella": _umbrella,
     "microphone": _microphone,
     "flowers": _flowers,
-    "pen": _pen,
-    "paper": _paper,
-    "hat": _hat,
 }
 
 

@@ -76,8 +76,11 @@ def dress(
         suited = wear_suit(wardrobe, makehuman)
     if not suited:
         _clothe(wardrobe)
+    draws.put("makehuman", suited)
     kind = draws("shoes.kind")
-    if not (suited and makehuman is not None and wear_shoes(wardrobe, makehuman)):
+    if suited and makehuman is not None and wear_shoes(wardrobe, makehuman):
+        draws.put("shoes.kind", "makehuman")
+    else:
         add_shoes(wardrobe, kind)
     head = Head(wardrobe.fit)
     scalp, limit = np.ones(len(body.vertices), bool), None
@@ -119,10 +122,12 @@ def _clothe(wardrobe: Wardrobe) -> None:
     else:
         _lower(wardrobe, bottom, lower, [pattern])
         shell = make_top(wardrobe, top, pattern, over, not over or over[0].opening > CLOSED)
-    if draws("top.tie") and top == "shirt":
+    if draws.put("top.tie", draws("top.tie") and top == "shirt"):
         add_tie(wardrobe, shell)
     if over:
         make_jacket(wardrobe, jacket, over[0])
+    draws.put("top.kind", top)  # what is worn, not what was drawn: a dress has its own
+    draws.put("jacket.kind", jacket)
 
 
 def _lower(wardrobe: Wardrobe, bottom: str, pattern: Pattern, beneath: list[Pattern]) -> None:

@@ -128,7 +128,9 @@ def add_small_things(wardrobe: Wardrobe, head: Head) -> None:
         wardrobe.put("scarf", scarf(fit, wardrobe.rng), wardrobe.fabric("scarf", "wool"))
         wardrobe.names.append("scarf")
     covered = draws("headwear.kind") in ("hood", "head_scarf")
-    if draws("extras.earrings") != "none" and not covered:
+    if draws("extras.earrings") != "none" and covered:
+        draws.put("extras.earrings", "none")
+    if draws("extras.earrings") != "none":
         hoop = draws("extras.earrings") == "hoops"
         mesh = accessories.earrings(head, wardrobe.between(0.008, 0.022), hoop)
         wardrobe.put("earrings", mesh, _metal(wardrobe))

@@ -138,13 +138,17 @@ class _Barber:
             return [], np.zeros_like(full)
         style = draw_style(draws, name)
         if self.roots.limit is not None and style.gather == "none" and style.length < 0.05:
+            if name != "crop":
+                draws.drop(f"styles.{name}")
             style = draw_style(draws, draws.put("style", "crop"))
         density = _area(style, full, neutral, marks) * self.roots.free
         if density.max() < 0.5:  # all of it is beneath a scarf
             return [], density
         count = self.num_strands // (2 if style.length < 0.012 else 1)
-        if style.gather != "none" and self.roots.limit is None:
-            return grow_gathered(rng, self.frame, style, density, count), density
+        if style.gather != "none":
+            if self.roots.limit is None:
+                return grow_gathered(rng, self.frame, style, density, count), density
+            draws.put("style", "loose")  # beneath headwear
         return [grow(rng, self.frame, style, density, count, self.roots.limit)], density
 
     def beard(self) -> tuple[NDArray[np.float32] | None, FloatArray]:

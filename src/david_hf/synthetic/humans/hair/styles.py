@@ -70,14 +70,12 @@ def draw_style(draws: Draws, name: str) -> HairStyle:
     Raises:
         KeyError: If there is no such style.
     """
+    if not draws.has(f"styles.{name}"):
+        raise KeyError(f"no hair style is called {name}")
     values: dict[str, Any] = {}
     for field in FIELDS:
-        try:
-            values[field] = draws(f"styles.{name}.{field}")
-        except KeyError:
-            if not draws.has(f"styles.{name}"):
-                raise
-            values[field] = draws(f"styles.default.{field}")
+        has_own = draws.has(f"styles.{name}.{field}")
+        values[field] = draws(f"styles.{name if has_own else 'default'}.{field}")
     values["curl"] = float(values["curl"])
     points = 8 if values["length"] < 0.03 else 14
     if values["length"] > 0.15 or values["curl"] > 0.004:
