@@ -64,12 +64,12 @@ class DavidHead(nn.Module):
             features = self.reduce.activation(features)
         else:
             features = resize_bilinear(self.reduce(features), size, self.align_corners)
-        features = self.refine(features)
-        if not torch.is_autocast_enabled(features.device.type):
+        features, device = self.refine(features), features.device.type
+        if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
             return self.predict(features)
         # The gradients of a depth map, or what is left of 1 - alpha, are less than half precision
         # tells apart at the values that they are differences of.
-        with torch.autocast(features.device.type, enabled=False):
+        with torch.autocast(device, enabled=False):
             return self.predict(features.float())
 
     def to_map(self, raw: torch.Tensor) -> torch.Tensor:
