@@ -178,14 +178,15 @@ class Run:
             ValueError: If the next samples would not be those that the run has not seen.
         """
         self.best = float(state["best"])
-        if state["drawn"] != self._drawn():
-            listed = [
-                f"{before} {name} before, {self._drawn()[name]} now"
-                for name, before in state["drawn"].items()
-                if before != self._drawn()[name]
-            ]
+        now = self._drawn()
+        changed = [
+            f"{before} {name} before, {now[name]} now"
+            for name, before in state["drawn"].items()
+            if before != now[name]
+        ]
+        if changed:
             raise ValueError(
-                f"the run in {self.config.output_dir} cannot go on: {', '.join(listed)}"
+                f"the run in {self.config.output_dir} cannot go on: {', '.join(changed)}"
             )
 
     def _drawn(self) -> dict[str, int]:
