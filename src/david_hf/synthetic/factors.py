@@ -70,7 +70,7 @@ def _replace(tree: Tree, given: Any, source: str, above: tuple[str, ...]) -> Non
                 f"{source}: no factor is called {'.'.join(path)}; here are {', '.join(tree)}"
             )
         if _is_distribution(tree[name]):
-            if not _is_distribution(value) or value is None or isinstance(value, list):
+            if not _is_distribution(value):
                 raise ValueError(f"{'.'.join(path)}: expected a distribution, got {value}")
             tree[name] = value
         else:
@@ -88,6 +88,8 @@ def _leaves(tree: Tree, above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 def _check(distribution: Any, name: str) -> None:
     """Refuse what cannot be drawn from, before any night's work begins."""
+    if distribution is None or isinstance(distribution, list):
+        raise ValueError(f"{name}: expected a distribution, got {distribution}")
     if not isinstance(distribution, dict):
         return
     kind = next((key for key in distribution if key in (*NUM_ARGUMENTS, *STRUCTURES)), None)

@@ -105,6 +105,14 @@ def test_a_users_file_replaces_single_distributions(tmp_path: Path) -> None:
         ("person: {height: {uniform: [0, .inf]}}", "person.height: uniform takes finite numbers"),
         ("person: 3", "expected names with distributions"),
         ("person: {height: null}", "person.height: expected a distribution, got None"),
+        (
+            "person: {height: {by: sex, of: {male: null, other: 1.7}}}",
+            "person.height of male: expected a distribution, got None",
+        ),
+        (
+            "person: {height: {mixture: [[1, [1, 2]]]}}",
+            r"person.height: expected a distribution, got \[1, 2\]",
+        ),
         ("person: {height: [0.1, 0.2]}", r"person.height: expected a distribution, got \[0.1"),
         ("person: [", "expected YAML"),
     ],
