@@ -3,11 +3,12 @@
     python benchmarks/runtimes.py [--size nano|base|large] [--threads 2] [--rounds 3]
 
 The peer is what a user of the published ONNX files has: the network exported by the legacy
-exporter, nothing merged, run by onnxruntime. Beside it: PyTorch, PyTorch after `model.fuse()`, and
-what `david export` writes. Weights are random, of "nano" the bundled ones. In every round each form
-runs for some passes in a process of its own, since the threads of one runtime are in the way of
-another's, and its fastest pass counts. Sizes are of the files; "differs" is the largest difference
-of the depth from PyTorch's, as a share of its range.
+exporter, nothing merged, run by onnxruntime. Beside it: PyTorch, PyTorch after `model.fuse()`, with
+channels last too, as `david predict` runs it, and what `david export` writes. Weights are random,
+of "nano" the bundled ones. In every round each form runs for some passes in a process of its own,
+since the threads of one runtime are in the way of another's, and its fastest pass counts. Sizes are
+of the files; "differs" is the largest difference of the depth from PyTorch's, as a share of its
+range.
 """
 
 import argparse
@@ -22,7 +23,13 @@ from typing import Any, NamedTuple
 import torch
 from transformers.utils import logging
 
-from david_hf import DavidConfig, DavidForDensePrediction, DavidImageProcessor, bundled_checkpoint
+from david_hf import (
+    DavidConfig,
+    DavidForDensePrediction,
+    DavidImageProcessor,
+    DavidPredictor,
+    bundled_checkpoint,
+)
 from david_hf.conversion import ExportSettings, export_checkpoint
 from david_hf.conversion.export_check import Runner, make_picture
 from david_hf.conversion.export_formats import open_file, quiet
@@ -89,6 +96,7 @@ def build_forms(model: DavidForDensePrediction, folder: Path) -> dict[str, Form]
         PEER: Form("onnx", legacy, legacy.stat().st_size),
         "PyTorch": Form("torch", checkpoint, weights),
         "PyTorch, fused": Form("torch, fused", checkpoint, weights),
+        "PyTorch, david predict": Form("torch, predict", checkpoint, weights),
     }
     exports: dict[str, dict[str, Any]] = {
         "onnxruntime, david export": {},
@@ -146,10 +154,12 @@ def open_form(form: Form) -> Runner:
     """Load a form, to be run on the CPU."""
     if not form.runtime.startswith("torch"):
         return open_file(form.path, form.runtime)
-    model = DavidForDensePrediction.from_pretrained(form.path).eval()
-    network: Runner = ExportedNetwork(
-        model.fuse() if form.runtime == "torch, fused" else model, TASKS
-    ).eval()
+    model: Any = DavidForDensePrediction.from_pretrained(form.path).eval()
+    if form.runtime == "torch, fused":
+        model.fuse()
+    elif form.runtime == "torch, predict":
+        model = DavidPredictor.from_pretrained(form.path, device="cpu").model
+    network: Runner = ExportedNetwork(model, TASKS).eval()
     return network
 
 
