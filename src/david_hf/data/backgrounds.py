@@ -26,6 +26,7 @@ class Backgrounds:
         leave_out: Tells which photos are not used; None for none.
         cloth_share: How often a curtain or a flag hangs there.
         thing_share: How often things stand there.
+        plain_share: How often there is nothing at all, as in studios and in pictures of products.
     """
 
     def __init__(
@@ -35,15 +36,19 @@ class Backgrounds:
         leave_out: Callable[[Path], bool] | None = None,
         cloth_share: float = 0.2,
         thing_share: float = 0.3,
+        plain_share: float = 0.08,
     ) -> None:
         paths = find_photos(folder) if folder else []
         self.photos = [read_photo(path) for path in paths if not (leave_out and leave_out(path))]
         self.photo_share = photo_share if self.photos else 0.0
         self.cloth_share = cloth_share
         self.thing_share = thing_share
+        self.plain_share = plain_share
 
     def sample(self, rng: np.random.Generator, size: tuple[int, int]) -> Array:
         """A linear background (H, W, 3)."""
+        if rng.random() < self.plain_share:
+            return plain_wall(rng, size)
         if rng.random() < self.photo_share:
             photo = self.photos[int(rng.integers(len(self.photos)))]
             picture = crop_photo(photo, rng, size)
@@ -88,6 +93,18 @@ def read_photo(path: Path) -> Image.Image:
     """Read a photo as RGB."""
     with Image.open(path) as image:
         return image.convert("RGB")
+
+
+def plain_wall(rng: np.random.Generator, size: tuple[int, int]) -> Array:
+    """One colour, white and black above all, or a soft gradient of it, linear (H, W, 3)."""
+    height, width = size
+    colour = (
+        np.full(3, rng.choice([0.0, 1.0, rng.uniform()])) if rng.random() < 0.7 else _paint(rng)
+    )
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / max(height, width)
+    slope = rng.normal(0, 0.3, 2) if rng.random() < 0.5 else np.zeros(2)
+    shade = 1 + slope[0] * (x - 0.5) + slope[1] * (y - 0.5)
+    return np.clip(colour * shade[..., None], 0, None).astype(np.float32)
 
 
 def made_up_room(rng: np.random.Generator, size: tuple[int, int]) -> Array:

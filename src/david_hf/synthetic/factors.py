@@ -88,13 +88,9 @@ def _leaves(tree: Tree, above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 def _check(distribution: Any, name: str) -> None:
     """Refuse what cannot be drawn from, before any night's work begins."""
-    if distribution is None or isinstance(distribution, list):
-        raise ValueError(f"{name}: expected a distribution, got {distribution}")
-    if not isinstance(distribution, dict):
+    if isinstance(distribution, bool | int | float | str):
         return
-    kind = next((key for key in distribution if key in (*NUM_ARGUMENTS, *STRUCTURES)), None)
-    if kind is None or set(distribution) - {kind, "of"}:
-        raise ValueError(f"{name}: expected a distribution, got {distribution}")
+    kind = _kind(distribution, name)
     value = distribution[kind]
     if kind in NUM_ARGUMENTS:
         _check_numbers(kind, value, name)
@@ -113,6 +109,14 @@ def _check(distribution: Any, name: str) -> None:
             raise ValueError(f"{name}: by takes cases under `of`, got {distribution}")
         for case, part in cases.items():
             _check(part, f"{name} of {case}")
+
+
+def _kind(distribution: Any, name: str) -> str:
+    keys = list(distribution) if isinstance(distribution, dict) else []
+    kinds = [key for key in keys if key in (*NUM_ARGUMENTS, *STRUCTURES)]
+    if not kinds or set(keys) - {kinds[0], "of"}:
+        raise ValueError(f"{name}: expected a distribution, got {distribution}")
+    return str(kinds[0])
 
 
 def _check_weights(weights: Iterable[Any], name: str, value: Any) -> None:

@@ -22,13 +22,27 @@ def test_backgrounds_come_from_the_folder_or_are_made_up(tmp_path: Path) -> None
     Image.new("RGB", (40, 30), (255, 0, 0)).save(tmp_path / "red.jpg")
     rng = np.random.default_rng(0)
 
-    plain = Backgrounds(tmp_path, photo_share=1.0, cloth_share=0.0, thing_share=0.0)
-    photos = plain.sample(rng, (16, 24))
+    nothing = {"cloth_share": 0.0, "thing_share": 0.0, "plain_share": 0.0}
+    photos = Backgrounds(tmp_path, photo_share=1.0, **nothing).sample(rng, (16, 24))
 
     assert photos.shape == (16, 24, 3)
     assert photos[..., 0].min() > 10 * photos[..., 1].max()
     assert Backgrounds(None).sample(rng, (16, 24)).shape == (16, 24, 3)
     assert made_up_room(rng, (16, 24)).min() >= 0
+
+
+def test_plain_backgrounds_are_one_colour_or_a_gradient_of_it() -> None:
+    walls = Backgrounds(None, plain_share=1.0, thing_share=1.0, cloth_share=1.0)
+    pictures = [walls.sample(np.random.default_rng(seed), (16, 24)) for seed in range(40)]
+
+    for picture in pictures:
+        assert picture.dtype == np.float32
+        assert picture.min() >= 0
+        assert abs(np.diff(picture, 2, axis=0)).max() < 1e-5
+        assert abs(np.diff(picture, 2, axis=1)).max() < 1e-5
+    spreads = [float(np.ptp(picture)) for picture in pictures]
+    assert 5 < sum(spread == 0 for spread in spreads) < 35
+    assert {0.0, 1.0} <= {float(picture.max()) for picture in pictures}
 
 
 def test_hung_cloth_covers_part_of_a_background() -> None:
