@@ -1,8 +1,8 @@
 """Write every model card: `python model_cards/generate.py [--check]` (`make cards`).
 
 Cards of the official checkpoints come from checkpoints.yaml, published.yaml and
-templates/official.md, david-nano's from its checkpoint and templates/david-nano.md; speed comes
-from benchmarks/speed.json.
+templates/official.md, those of our own from the checkpoint and its template; speed comes from
+benchmarks/speed.json.
 With --check nothing is written, and the exit code is 1 if a card is stale.
 """
 
@@ -32,9 +32,10 @@ from david_hf.model import DavidConfig
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent
-NANO = "david-nano"
-NANO_CHECKPOINT = ROOT / "src" / "david_hf" / "checkpoints" / NANO
-NANO_SPEED = "nano, 3 heads"
+# Trained by this repository: where each lies, and its row in speed.json.
+TRAINED = {
+    "david-nano": (ROOT / "src" / "david_hf" / "checkpoints" / "david-nano", "nano, 3 heads"),
+}
 SPEED = ROOT / "benchmarks" / "speed.json"
 SIZE_TABLES = ("card_size", "table_1_size")
 NOT_PUBLISHED = "not published"
@@ -80,7 +81,7 @@ def main() -> None:
 
 
 def cards() -> dict[Path, str]:
-    """Text of every card by its path; david-nano's is also the one in its checkpoint.
+    """Text of every card by its path; one of our own is also the card in its checkpoint.
 
     Raises:
         ValueError: If a data file or a template is broken.
@@ -90,11 +91,13 @@ def cards() -> dict[Path, str]:
         FOLDER / f"{checkpoint['name']}.md": official_card(checkpoint, published)
         for checkpoint in load_yaml("checkpoints.yaml")
     }
-    template = (FOLDER / "templates" / f"{NANO}.md").read_text(encoding="utf-8")
-    training = yaml.safe_load((NANO_CHECKPOINT / "training_config.yaml").read_text())
-    speed = speed_text(SPEED, [NANO_SPEED])
-    nano = trained_card(NANO_CHECKPOINT, template, NANO, training=training, speed=speed)
-    return {**texts, FOLDER / f"{NANO}.md": nano, NANO_CHECKPOINT / "README.md": nano}
+    for name, (checkpoint, speed) in TRAINED.items():
+        template = (FOLDER / "templates" / f"{name}.md").read_text(encoding="utf-8")
+        training = yaml.safe_load((checkpoint / "training_config.yaml").read_text())
+        measured = speed_text(SPEED, [speed])
+        card = trained_card(checkpoint, template, name, training=training, speed=measured)
+        texts |= {FOLDER / f"{name}.md": card, checkpoint / "README.md": card}
+    return texts
 
 
 def load_yaml(name: str) -> Any:

@@ -19,7 +19,8 @@ PUBLISHED: dict[str, Any] = generate.load_yaml("published.yaml")
 CHECKPOINTS: list[dict[str, Any]] = generate.load_yaml("checkpoints.yaml")
 SPEED: dict[str, Any] = json.loads((ROOT / "benchmarks" / "speed.json").read_text())
 OFFICIAL = [checkpoint["name"] for checkpoint in CHECKPOINTS]
-NAMES = [*OFFICIAL, "david-nano"]
+TRAINED = {name: checkpoint for name, (checkpoint, _) in generate.TRAINED.items()}
+NAMES = [*OFFICIAL, *TRAINED]
 SECTIONS = [
     "Intended use",
     "Limits",
@@ -75,16 +76,22 @@ def test_every_card_is_current() -> None:
     texts = generate.cards()
 
     stale = [path.name for path, text in texts.items() if path.read_text() != text]
-    assert len(texts) == len(NAMES) + 1
+    assert len(texts) == len(NAMES) + len(TRAINED)
     assert not stale, "run `make cards`"
 
 
-def test_the_checkpoint_in_the_package_has_the_same_card() -> None:
-    assert (bundled_checkpoint() / "README.md").read_text() == read("david-nano")
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_checkpoint_of_our_own_has_the_same_card(name: str) -> None:
+    assert (TRAINED[name] / "README.md").read_text() == read(name)
 
 
-def test_publishing_the_checkpoint_of_the_package_leaves_its_card_as_it_is() -> None:
-    assert publication_card(bundled_checkpoint(), "someone/david-nano") == read("david-nano")
+@pytest.mark.parametrize("name", TRAINED)
+def test_publishing_a_checkpoint_of_our_own_leaves_its_card_as_it_is(name: str) -> None:
+    assert publication_card(TRAINED[name], f"someone/{name}") == read(name)
+
+
+def test_the_card_of_the_package_is_that_of_david_nano() -> None:
+    assert TRAINED["david-nano"].samefile(bundled_checkpoint())
 
 
 def test_check_names_the_stale_card_and_writes_nothing(
@@ -123,8 +130,8 @@ def test_front_matter_is_what_the_hub_reads(name: str) -> None:
 def test_only_what_was_measured_here_is_in_the_model_index(name: str) -> None:
     results = ModelCard.load(FOLDER / f"{name}.md").data.eval_results
 
-    if name == "david-nano":
-        measured = json.loads((bundled_checkpoint() / "metrics.json").read_text())["overall"]
+    if name in TRAINED:
+        measured = json.loads((TRAINED[name] / "metrics.json").read_text())["overall"]
         assert {result.metric_type: result.metric_value for result in results} == measured
     else:
         assert results is None
@@ -187,12 +194,13 @@ def test_a_measured_table_holds_nothing_but_what_was_measured(name: str) -> None
         assert float(seconds) == pytest.approx(measured["seconds"], abs=0.006)
         assert peak == f"{measured['peak_memory_mib']} MiB"
     results = tables(part(name, "Results", "Measured by david_hf"))
-    assert len(results) == (1 if name == "david-nano" else 0)
+    assert len(results) == (1 if name in TRAINED else 0)
 
 
-def test_the_card_of_our_own_checkpoint_shows_no_published_figure() -> None:
-    assert not part("david-nano", "Results", "Published")
-    assert not part("david-nano", "Speed and size", "Published")
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_card_of_a_checkpoint_of_our_own_shows_no_published_figure(name: str) -> None:
+    assert not part(name, "Results", "Published")
+    assert not part(name, "Speed and size", "Published")
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
