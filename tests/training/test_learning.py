@@ -80,11 +80,14 @@ def test_one_batch_can_be_learnt_by_heart(tmp_path: Path) -> None:
         output_dir=str(tmp_path),
         model_overrides={"image_size": 128},
         sides=((1.0, 128),),
+        optimizer="muon",
+        learning_rate=4e-3,
     )
     fixed = next(TrainingSamples(replace(config, batch_size=4)).batches(0, 1, 0, 1))
     batch = to_device(fixed, torch.device("cpu"), config.tasks)
-    model = build_model(config).train()
-    steps = 600
+    training.set_seed(config.seed)
+    model = build_model(config).train().to(memory_format=torch.channels_last)
+    steps = 1000
     optimizer, scheduler = build_optimizer(config, model, steps)
     for _ in range(steps):
         model(**batch).loss.backward()
