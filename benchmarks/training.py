@@ -127,6 +127,9 @@ def measure_peer() -> dict[str, Any]:
     images, depth = torch.rand(BATCH, 3, SIDE, SIDE), 1 + torch.rand(BATCH, SIDE, SIDE)
     mask = torch.ones(BATCH, SIDE, SIDE, dtype=torch.bool)
     david = DavidForDepthEstimation(DavidConfig.from_size("base", tasks=["depth"])).train()
+    # As training/train.py lays both out.
+    david.to(memory_format=torch.channels_last)
+    ours = images.to(memory_format=torch.channels_last)
     config = DPTConfig(
         hidden_size=768,
         num_hidden_layers=12,
@@ -138,7 +141,7 @@ def measure_peer() -> dict[str, Any]:
     dpt = DPTForDepthEstimation(config).train()
 
     def david_step() -> None:
-        david(images, labels=depth, mask=mask).loss.backward()
+        david(ours, labels=depth, mask=mask).loss.backward()
 
     def dpt_step() -> None:
         (dpt(images).predicted_depth - depth).square().mean().backward()
