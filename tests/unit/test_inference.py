@@ -68,6 +68,15 @@ def test_pictures_arrays_and_tensors_predict_alike(dense: DavidPredictor) -> Non
     np.testing.assert_array_equal(depths[0], depths[2])
 
 
+def test_kernels_are_channels_last_on_a_cpu(dense_checkpoint: Path) -> None:
+    predicting = DavidPredictor.from_pretrained(dense_checkpoint, device="cpu")
+    assert isinstance(predicting.model, torch.nn.Module)
+    kernels = [m.weight for m in predicting.model.modules() if isinstance(m, torch.nn.Conv2d)]
+
+    assert kernels
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+
+
 def test_only_the_tasks_asked_for_are_made(dense: DavidPredictor) -> None:
     prediction = dense.predict(make_picture(9, 8), ["alpha"])
 
