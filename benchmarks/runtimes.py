@@ -154,11 +154,13 @@ def open_form(form: Form) -> Runner:
     """Load a form, to be run on the CPU."""
     if not form.runtime.startswith("torch"):
         return open_file(form.path, form.runtime)
-    model: Any = DavidForDensePrediction.from_pretrained(form.path).eval()
+    model: Any
+    if form.runtime == "torch, predict":
+        model = DavidPredictor.from_pretrained(form.path, device="cpu").model
+    else:
+        model = DavidForDensePrediction.from_pretrained(form.path).eval()
     if form.runtime == "torch, fused":
         model.fuse()
-    elif form.runtime == "torch, predict":
-        model = DavidPredictor.from_pretrained(form.path, device="cpu").model
     network: Runner = ExportedNetwork(model, TASKS).eval()
     return network
 

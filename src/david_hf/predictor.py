@@ -82,7 +82,7 @@ class DavidPredictor:
         else:
             self.device = torch.device(device) if device is not None else default_device()
             moved: Any = model.to(self.device).eval()  # type: ignore[arg-type]  # decorated `to`
-            # Convolutions on CPUs are up to half as fast again with this layout (docs/export.md).
+            # Convolutions on CPUs are up to half as fast again with this layout.
             is_cpu = self.device.type == "cpu"
             self.model = moved.to(memory_format=torch.channels_last) if is_cpu else moved
         self.processor = processor
