@@ -18,6 +18,7 @@ def _list_ablations(wanted: bool) -> None:
         raise typer.Exit
 
 
+@errors_in_one_line("evaluation")
 def ablate(
     ablation: Annotated[
         str,
@@ -68,30 +69,29 @@ def ablate(
 
     Each pair of checkpoint and benchmark has a folder in OUT: `david report` makes a page of them.
     """
-    with errors_in_one_line("evaluation"):
-        silence_libraries()
-        import torch
+    silence_libraries()
+    import torch
 
-        from david_hf.evaluation.ablations import choose_benchmarks, find_ablation, run_ablation
-        from david_hf.evaluation.predictors.opening import open_predictor
-        from david_hf.evaluation.runner import RunOptions, process_device
+    from david_hf.evaluation.ablations import choose_benchmarks, find_ablation, run_ablation
+    from david_hf.evaluation.predictors.opening import open_predictor
+    from david_hf.evaluation.runner import RunOptions, process_device
 
-        from .evaluation_output import print_results, run_progress
+    from .evaluation_output import print_results, run_progress
 
-        wanted = find_ablation(ablation)
-        roots = {name: Path(root) for name, root in _pairs("--data", data).items()}
-        choose_benchmarks(wanted, roots)  # refuses before a model is loaded
-        torch.set_num_threads(1)
-        models = {
-            label: partial(open_predictor, path, device=process_device(device))
-            for label, path in _pairs("--model", model).items()
-        }
-        options = RunOptions(batch_size=batch_size, limit=limit, data_options=parse_options(option))
-        with run_progress() as show:
-            results = run_ablation(wanted, models, roots, output, options, blur_sigma, show)
-        if results:
-            print_results(results, [wanted.table])
-            typer.echo(f"wrote {len(results)} results to {output}")
+    wanted = find_ablation(ablation)
+    roots = {name: Path(root) for name, root in _pairs("--data", data).items()}
+    choose_benchmarks(wanted, roots)  # refuses before a model is loaded
+    torch.set_num_threads(1)
+    models = {
+        label: partial(open_predictor, path, device=process_device(device))
+        for label, path in _pairs("--model", model).items()
+    }
+    options = RunOptions(batch_size=batch_size, limit=limit, data_options=parse_options(option))
+    with run_progress() as show:
+        results = run_ablation(wanted, models, roots, output, options, blur_sigma, show)
+    if results:
+        print_results(results, [wanted.table])
+        typer.echo(f"wrote {len(results)} results to {output}")
 
 
 def _pairs(name: str, given: list[str]) -> dict[str, str]:

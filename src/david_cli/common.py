@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "errors_in_one_line",
     "parse_options",
+    "print_interrupted",
     "silence_libraries",
     "split_words",
     "watched_downloads",
@@ -22,7 +23,7 @@ INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
 
 @contextmanager
-def errors_in_one_line(extra: str) -> Iterator[None]:
+def errors_in_one_line(extra: str | None = None) -> Iterator[None]:
     """Say in one line what users can mend, with exit code 1; also a decorator of commands.
 
     Args:
@@ -32,17 +33,26 @@ def errors_in_one_line(extra: str) -> Iterator[None]:
         yield
     except (typer.Exit, typer.Abort):  # which are RuntimeErrors
         raise
-    except ModuleNotFoundError as error:
-        message = f"{error.name} is not installed: pip install 'david-hf[{extra}]'"
-    except (ValueError, OSError, RuntimeError) as error:
-        message = " ".join(str(error).split())
+    except (ImportError, ValueError, OSError, RuntimeError) as error:
+        typer.echo(f"david: {_reason(error, extra)}", err=True)
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo("david: stopped; run again to go on", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    else:
-        return
-    typer.echo(f"david: {message}", err=True)
-    raise typer.Exit(1)
+        print_interrupted()
+
+
+def print_interrupted() -> NoReturn:
+    """End a command that was interrupted."""
+    typer.echo("david: interrupted; run the same command again", err=True)
+    raise typer.Exit(INTERRUPTED) from None
+
+
+def _reason(error: Exception, extra: str | None) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = f"'david-hf[{extra}]'" if extra else error.name
+        return f"{error.name} is not installed: pip install {package}"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"  # str() would begin with "[Errno 13]"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def parse_options(given: list[str] | None) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import silence_libraries, split_words
+from .common import errors_in_one_line, silence_libraries, split_words
 
 if TYPE_CHECKING:
     from david_hf.conversion import Conversion
 
 
+@errors_in_one_line("onnx")
 def convert(
     source: Annotated[
         Path,
@@ -71,44 +72,32 @@ def convert(
             raise typer.BadParameter("--all knows the official files: leave the other options out")
         _convert_all(source, output, photo)
         return
-    try:
-        # Torch loads here only.
-        from david_hf.conversion import ConversionError, convert_onnx
-    except ImportError as error:
-        raise _missing(error) from None
+    # Torch loads here only.
+    from david_hf.conversion import convert_onnx
 
-    try:
-        done = convert_onnx(
-            source,
-            output,
-            tasks=split_words(tasks),
-            depth_is_inverse=depth_grows,
-            channel_order=channel_order,
-            photo=photo,
-        )
-    except ConversionError as error:
-        typer.echo(f"david: {error}", err=True)
-        raise typer.Exit(1) from None
+    done = convert_onnx(
+        source,
+        output,
+        tasks=split_words(tasks),
+        depth_is_inverse=depth_grows,
+        channel_order=channel_order,
+        photo=photo,
+    )
     _print(done)
 
 
 def _convert_all(source: Path, output: Path, photo: Path | None) -> None:
     """Convert the official files of a folder; one that fails does not stop the others."""
-    try:
-        from david_hf.conversion.convert import ConversionError, convert_onnx, is_converted
-        from david_hf.conversion.official import OFFICIAL_FILES, find_official
-    except ImportError as error:
-        raise _missing(error) from None
+    from david_hf.conversion.convert import ConversionError, convert_onnx, is_converted
+    from david_hf.conversion.official import OFFICIAL_FILES, find_official
 
     found = find_official(source)
     if not found:
         names = ", ".join(file.name for file in OFFICIAL_FILES)
-        typer.echo(
-            f"david: {source}: expected official files, found none of {names}; "
-            "david download-official fetches them",
-            err=True,
+        raise ConversionError(
+            f"{source}: expected official files, found none of {names}; "
+            "david download-official fetches them"
         )
-        raise typer.Exit(1)
     failed = 0
     for file, path in found.items():
         folder = output / file.checkpoint
@@ -127,12 +116,6 @@ def _convert_all(source: Path, output: Path, photo: Path | None) -> None:
     if failed:
         typer.echo(f"david: {failed} of {len(found)} files failed", err=True)
         raise typer.Exit(1)
-
-
-def _missing(error: ImportError) -> typer.Exit:
-    """Say which package is missing, and how to get it."""
-    typer.echo(f"david: it needs {error.name}: pip install 'david-hf[onnx]'", err=True)
-    return typer.Exit(1)
 
 
 def _print(done: "Conversion") -> None:

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from .common import watched_downloads
-
-INTERRUPTED = 130  # what a shell reports after Ctrl-C
+from .common import errors_in_one_line, watched_downloads
 
 
+@errors_in_one_line("data")
 def download(
     name: Annotated[str, typer.Argument(metavar="NAME", help="synthhuman, or one it tells about.")],
     output: Annotated[
@@ -56,21 +55,21 @@ def download(
     )
     from david_hf.data.sources.registry import find_dataset
 
+    info = find_dataset(name)
+    if name != "synthhuman":
+        raise ValueError(
+            f"{info.title} is not fetched by this command; how to get it: {info.how_to_get} "
+            f"(licence: {info.licence})"
+        )
+    if output is None:
+        raise ValueError("expected --output FOLDER, got none")
+    if sample == (parts is not None):
+        raise ValueError("expected one of --sample, --parts 0-3,7 and --parts all")
+    if remove_zips and not unpack:
+        raise ValueError("--remove-zips goes with --unpack: nothing would be left")
+    names = select_parts("sample" if parts is None else parts)
+    typer.echo(f"{_archives(len(names))} to {output}, under {info.licence}", err=True)
     try:
-        info = find_dataset(name)
-        if name != "synthhuman":
-            raise ValueError(
-                f"{info.title} is not fetched by this command; how to get it: {info.how_to_get} "
-                f"(licence: {info.licence})"
-            )
-        if output is None:
-            raise ValueError("expected --output FOLDER, got none")
-        if sample == (parts is not None):
-            raise ValueError("expected one of --sample, --parts 0-3,7 and --parts all")
-        if remove_zips and not unpack:
-            raise ValueError("--remove-zips goes with --unpack: nothing would be left")
-        names = select_parts("sample" if parts is None else parts)
-        typer.echo(f"{_archives(len(names))} to {output}, under {info.licence}", err=True)
         with watched_downloads(keep_finished=False) as show:
             download_synthhuman(
                 names,
@@ -85,12 +84,6 @@ def download(
     except FailedPartsError as error:
         typer.echo("\n".join(f"david: {line}" for line in error.failures), err=True)
         raise typer.Exit(1) from None
-    except ValueError as error:
-        typer.echo(f"david: {error}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        typer.echo("david: stopped; run again to go on", err=True)
-        raise typer.Exit(INTERRUPTED) from None
     verb = "is" if len(names) == 1 else "are"
     what = "in it, unpacked" if unpack else "in it"
     typer.echo(f"{output}: {_archives(len(names))} {verb} {what}; see {output / RECORDS_NAME}")

@@ -1,20 +1,22 @@
 """`david data render`: pictures and labels of scanned people."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from .common import errors_in_one_line, print_interrupted
 
 if TYPE_CHECKING:
     from david_hf.synthetic.production.generate import Report
     from david_hf.synthetic.production.worker import Outcome
     from david_hf.synthetic.scans.render import ScanConfig
 
-INTERRUPTED = 130  # what a shell reports after Ctrl-C
 MAX_LISTED = 5
 RENDERED = ("thuman2.0", "thuman2.1")
 
 
+@errors_in_one_line("data,synthetic")
 def render(
     name: Annotated[str, typer.Argument(metavar="NAME", help=" or ".join(RENDERED))],
     root: Annotated[
@@ -51,14 +53,10 @@ def render(
     These are not the images of the papers, whose cameras and panoramas are not published: compare
     numbers on them with each other only. An interrupted run goes on where it stopped.
     """
-    try:
-        from david_hf.synthetic.production.config import GenerateError
-        from david_hf.synthetic.rendering.blender import RenderError
-        from david_hf.synthetic.scans.render import ScanConfig
-    except ImportError as error:
-        _fail(f"{error.name} is not installed: pip install 'david-hf[data,synthetic]'")
+    from david_hf.synthetic.scans.render import ScanConfig
+
     if name not in RENDERED:
-        _fail(f"expected {' or '.join(RENDERED)}, got {name!r}")
+        raise ValueError(f"expected {' or '.join(RENDERED)}, got {name!r}")
     config = ScanConfig(
         root=root,
         output=output,
@@ -71,10 +69,7 @@ def render(
         workers=workers,
         blender=blender,
     )
-    try:
-        _render(config)
-    except (OSError, ValueError, RenderError, GenerateError) as error:
-        _fail(" ".join(str(error).split()))
+    _render(config)
 
 
 def _render(config: "ScanConfig") -> None:
@@ -96,13 +91,7 @@ def _render(config: "ScanConfig") -> None:
     there = len(config.indices()) - report.missing + report.made
     typer.echo(f"{there} of {len(config.indices())} samples are in {config.output}")
     if report.interrupted:
-        typer.echo("interrupted; run the same command to go on", err=True)
-        raise typer.Exit(INTERRUPTED)
+        print_interrupted()
     if report.failed:
         typer.echo(f"david: {len(report.failed)} samples could not be made", err=True)
         raise typer.Exit(1)
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"david: {message}", err=True)
-    raise typer.Exit(1)

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from .common import errors_in_one_line
 
+
+@errors_in_one_line("demo")
 def demo(
     model: Annotated[
         str | None,
@@ -25,12 +28,8 @@ def demo(
     """Serve a web page: upload a photo, see its depth, normals and foreground."""
     # Torch and gradio load here only.
     from david_hf.demo import build_demo
-    from david_hf.inference import InputError, ModelLoadError, find_images
+    from david_hf.inference import find_images
 
-    try:
-        page = build_demo(model, find_images(examples) if examples else ())
-        allowed = [str(examples)] if examples else []
-        page.launch(server_name=host, server_port=port, allowed_paths=allowed)
-    except (ImportError, OSError, InputError, ModelLoadError) as error:
-        typer.echo(f"david: {error}", err=True)
-        raise typer.Exit(1) from None
+    page = build_demo(model, find_images(examples) if examples else ())
+    allowed = [str(examples)] if examples else []
+    page.launch(server_name=host, server_port=port, allowed_paths=allowed)

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from .common import split_words, watched_downloads
+from .common import errors_in_one_line, split_words, watched_downloads
 
 
+@errors_in_one_line()
 def download_official(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for the files.")
@@ -37,17 +38,13 @@ def download_official(
     fetched again. FOLDER/official.json records where each came from, and its SHA-256.
     """
     # Torch loads here only.
-    from david_hf.conversion.official import RECORDS_NAME, DownloadError, download, select_official
+    from david_hf.conversion.official import RECORDS_NAME, download, select_official
 
-    try:
-        files = select_official(split_words(tasks), split_words(sizes))
-        total_mib = sum(file.size_mib for file in files)
-        typer.echo(f"{_files(len(files))}, {total_mib:,.0f} MiB in all, to {output}", err=True)
-        with watched_downloads() as show:
-            download(files, output, mirror, lambda file, *counts: show(file.name, *counts))
-    except DownloadError as error:
-        typer.echo(f"david: {error}", err=True)
-        raise typer.Exit(1) from None
+    files = select_official(split_words(tasks), split_words(sizes))
+    total_mib = sum(file.size_mib for file in files)
+    typer.echo(f"{_files(len(files))}, {total_mib:,.0f} MiB in all, to {output}", err=True)
+    with watched_downloads() as show:
+        download(files, output, mirror, lambda file, *counts: show(file.name, *counts))
     verb = "is" if len(files) == 1 else "are"
     typer.echo(f"{_files(len(files))} {verb} in {output}, described in {output / RECORDS_NAME}")
 

@@ -19,6 +19,7 @@ def _list_benchmarks(wanted: bool) -> None:
         raise typer.Exit
 
 
+@errors_in_one_line("evaluation")
 def evaluate(
     benchmark: Annotated[
         str, typer.Argument(metavar="BENCHMARK", help="One that --list names, such as ppm-100.")
@@ -196,51 +197,50 @@ def evaluate(
     Prints our row inside the paper's table where the benchmark is the paper's. Under
     `accelerate launch -m david_cli evaluate ...` the processes share the images.
     """
-    with errors_in_one_line("evaluation"):
-        silence_libraries()
-        import torch
+    silence_libraries()
+    import torch
 
-        from david_hf.evaluation.benchmarks.registry import find_benchmark
-        from david_hf.evaluation.groups import read_groups
-        from david_hf.evaluation.predictors.opening import open_predictor
-        from david_hf.evaluation.runner import RunOptions, process_device
-        from david_hf.evaluation.runner import evaluate as run
+    from david_hf.evaluation.benchmarks.registry import find_benchmark
+    from david_hf.evaluation.groups import read_groups
+    from david_hf.evaluation.predictors.opening import open_predictor
+    from david_hf.evaluation.runner import RunOptions, process_device
+    from david_hf.evaluation.runner import evaluate as run
 
-        from .evaluation_output import print_results, run_progress
+    from .evaluation_output import print_results, run_progress
 
-        wanted = find_benchmark(benchmark)
-        changed = {
-            "method": align,
-            "space": align_space,
-            "estimator": estimator,
-            "group": align_group,
-            "max_depth_m": max_depth,
-        }
-        wanted = wanted.with_protocol(
-            {name: value for name, value in changed.items() if value is not None}, max_pixels
-        )
-        options = RunOptions(
-            batch_size=batch_size,
-            num_workers=num_workers,
-            limit=limit,
-            data_options=parse_options(option),
-            groups=read_groups(groups) if groups is not None else {},
-            examples=examples,
-        )
-        wanted.open(data, options.data_options)  # refuses before a model is loaded
-        torch.set_num_threads(num_threads)
-        predictor = open_predictor(
-            model,
-            device=process_device(device),
-            depth_space=cast("Any", depth_space),
-            normals_convention=cast("Any", normals_convention),
-            dtype=dtype,
-            trust_remote_code=trust_remote_code,
-        )
-        folder = output or Path("evaluations") / Path(predictor.name).name / benchmark
-        with run_progress() as show:
-            what = f"{predictor.name}, {benchmark}"
-            result = run(wanted, data, predictor, folder, options, partial(show, what))
-        if result is not None:
-            print_results([result])
-            typer.echo(f"wrote {folder / 'metrics.json'}; `david report {folder}` makes a page")
+    wanted = find_benchmark(benchmark)
+    changed = {
+        "method": align,
+        "space": align_space,
+        "estimator": estimator,
+        "group": align_group,
+        "max_depth_m": max_depth,
+    }
+    wanted = wanted.with_protocol(
+        {name: value for name, value in changed.items() if value is not None}, max_pixels
+    )
+    options = RunOptions(
+        batch_size=batch_size,
+        num_workers=num_workers,
+        limit=limit,
+        data_options=parse_options(option),
+        groups=read_groups(groups) if groups is not None else {},
+        examples=examples,
+    )
+    wanted.open(data, options.data_options)  # refuses before a model is loaded
+    torch.set_num_threads(num_threads)
+    predictor = open_predictor(
+        model,
+        device=process_device(device),
+        depth_space=cast("Any", depth_space),
+        normals_convention=cast("Any", normals_convention),
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+    )
+    folder = output or Path("evaluations") / Path(predictor.name).name / benchmark
+    with run_progress() as show:
+        what = f"{predictor.name}, {benchmark}"
+        result = run(wanted, data, predictor, folder, options, partial(show, what))
+    if result is not None:
+        print_results([result])
+        typer.echo(f"wrote {folder / 'metrics.json'}; `david report {folder}` makes a page")

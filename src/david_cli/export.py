@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import silence_libraries, split_words
+from .common import errors_in_one_line, silence_libraries, split_words
 
 if TYPE_CHECKING:
     from david_hf.conversion.export import ExportReport
 
 
+@errors_in_one_line("onnx")
 def export(
     checkpoint: Annotated[
         str, typer.Argument(metavar="CHECKPOINT", help="Checkpoint folder or Hub id.")
@@ -78,7 +79,7 @@ def export(
     A file that differs too much is not kept.
     """
     # Torch loads here only.
-    from david_hf.conversion.export import ExportError, ExportSettings, export_checkpoint
+    from david_hf.conversion.export import ExportSettings, export_checkpoint
     from david_hf.conversion.export_settings import SUFFIXES
 
     silence_libraries()
@@ -97,12 +98,7 @@ def export(
         calibration=calibration,
         opset=opset,
     )
-    try:
-        report = export_checkpoint(checkpoint, output, settings)
-    except ExportError as error:
-        typer.echo(f"david: {error}", err=True)
-        raise typer.Exit(1) from None
-    _print_report(report)
+    _print_report(export_checkpoint(checkpoint, output, settings))
 
 
 def _format_of(output: Path) -> str:

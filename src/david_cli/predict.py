@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import silence_libraries, split_words
+from .common import errors_in_one_line, silence_libraries, split_words
 
 if TYPE_CHECKING:
     from david_hf.inference import ImageResult, PredictionReport
 
 
+@errors_in_one_line()
 def predict(
     source: Annotated[
         Path, typer.Argument(metavar="PHOTO_OR_FOLDER", help="A photo, or a folder of photos.")
@@ -43,14 +44,7 @@ def predict(
 
     A photo that fails is reported and the others go on; the exit code is then 1.
     """
-    # Torch loads here only.
-    from david_hf.inference import InputError, ModelLoadError
-
-    try:
-        report = _predict_with_progress(source, output, model, split_words(tasks), device)
-    except (InputError, ModelLoadError) as error:
-        typer.echo(f"david: {error}", err=True)
-        raise typer.Exit(1) from None
+    report = _predict_with_progress(source, output, model, split_words(tasks), device)
     if report.written:
         done = len(report.results) - len(report.failed)
         typer.echo(f"wrote {len(report.written)} files for {_photos(done)} to {report.output}")
@@ -65,6 +59,7 @@ def _predict_with_progress(
     from rich.console import Console
     from rich.progress import Progress
 
+    # Torch loads here only.
     from david_hf.inference import find_images, predict_folder
 
     silence_libraries()

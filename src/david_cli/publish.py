@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .common import errors_in_one_line
+
 if TYPE_CHECKING:
     from david_hf.hub.publish import PublishReport
 
 
+@errors_in_one_line()
 def publish(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="Folder with the checkpoint.")
@@ -59,24 +62,22 @@ def publish(
     # Bars only where someone watches: logs and pipes stay clean.
     if not sys.stderr.isatty():
         disable_progress_bars()
-    try:
-        if output is not None:
-            hub.write_release(checkpoint, repo_id, output, remote_code=remote_code, onnx=onnx)
-            typer.echo(f"wrote {output}")
-            return
-        report = hub.publish(
-            checkpoint,
-            repo_id,
-            remote_code=remote_code,
-            onnx=onnx,
-            public=public,
-            commit_message=message,
-            dry_run=dry_run,
-            on_plan=_print_plan,
-        )
-    except hub.PublishError as error:
-        typer.echo(f"david: {error}", err=True)
-        raise typer.Exit(1) from None
+    if output is not None:
+        if public or message or dry_run:
+            raise typer.BadParameter("--output sends nothing: leave the options of sending out")
+        hub.write_release(checkpoint, repo_id, output, remote_code=remote_code, onnx=onnx)
+        typer.echo(f"wrote {output}")
+        return
+    report = hub.publish(
+        checkpoint,
+        repo_id,
+        remote_code=remote_code,
+        onnx=onnx,
+        public=public,
+        commit_message=message,
+        dry_run=dry_run,
+        on_plan=_print_plan,
+    )
     _print_notes(report.warnings)
     typer.echo(_summary(report, dry_run))
 

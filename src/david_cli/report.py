@@ -22,6 +22,7 @@ class TableFormat(Enum):
     HTML = "html"
 
 
+@errors_in_one_line("evaluation")
 def report(
     runs: Annotated[
         list[Path],
@@ -61,16 +62,15 @@ def report(
     The page is one file that needs no other, and may be sent around. Runs of several models on
     several benchmarks come side by side.
     """
-    with errors_in_one_line("evaluation"):
-        found = _read_runs(runs)
-        if output is not None and (output.is_dir() or not output.parent.is_dir()):
-            raise ValueError(f"{output}: expected the name of a file in a folder that is there")
-        if card is not None:
-            _write_card(found, card, min_group)
-        if table_format is not None:
-            _write_tables(found, table_format, output, min_group)
-        elif output is not None or card is None:
-            _write_page(found, output or PAGE, min_group)
+    found = _read_runs(runs)
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        raise ValueError(f"{output}: expected the name of a file in a folder that is there")
+    if card is not None:
+        _write_card(found, card, min_group)
+    if table_format is not None:
+        _write_tables(found, table_format, output, min_group)
+    elif output is not None or card is None:
+        _write_page(found, output or PAGE, min_group)
 
 
 def _read_runs(sources: list[Path]) -> "dict[Path, EvaluationResult]":

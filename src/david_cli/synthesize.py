@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from .common import errors_in_one_line, print_interrupted
 
 if TYPE_CHECKING:
     from david_hf.synthetic.production.config import GenerateConfig
@@ -24,6 +26,7 @@ LOG_PERIOD_S = 30.0
 MAX_LISTED = 20  # failures that are named one by one
 
 
+@errors_in_one_line("synthetic")
 def synthesize(
     output: Annotated[
         Path | None,
@@ -185,65 +188,46 @@ def synthesize(
     An interrupted run goes on where it stopped. OUT gets an index.parquet of all that was sampled
     and a contact_sheet.jpg.
     """
-    with _errors_in_one_line():
-        if setup:
-            _set_up()
-            return
-        if print_factors:
-            _print_factors(factors)
-            return
-        folder = output or output_option
-        if folder is None:
-            raise typer.BadParameter("name the folder of the samples: david synthesize OUT")
-        if sheet is not None:
-            _write_sheet(folder, sheet)
-            return
-        if lens_labels not in ("ignore", "keep"):
-            raise typer.BadParameter("--lens-labels takes ignore or keep")
-        from david_hf.synthetic.production.config import GenerateConfig
+    if setup:
+        _set_up()
+        return
+    if print_factors:
+        _print_factors(factors)
+        return
+    folder = output or output_option
+    if folder is None:
+        raise typer.BadParameter("name the folder of the samples: david synthesize OUT")
+    if sheet is not None:
+        _write_sheet(folder, sheet)
+        return
+    if lens_labels not in ("ignore", "keep"):
+        raise typer.BadParameter("--lens-labels takes ignore or keep")
+    from david_hf.synthetic.production.config import GenerateConfig
 
-        config = GenerateConfig(
-            output=folder,
-            count=count,
-            start=start,
-            seed=seed,
-            height=size[0],
-            width=size[1],
-            samples_per_pixel=samples_per_pixel,
-            num_strands=strands,
-            texture_size=texture_size,
-            workers=workers,
-            render_limit_s=render_limit,
-            blender=blender,
-            hdri_dir=hdri,
-            blender_hdri=not hdri_only,
-            makehuman_dir=makehuman or makehuman_alias,
-            backgrounds_dir=backgrounds,
-            anny_cache_dir=anny_cache,
-            factors=factors,
-            foreground=foreground,
-            lens_labels=lens_labels == "keep",
-            ray_address=ray,
-        )
-        _generate(config)
-
-
-@contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    """Turn what a user can mend into one line and exit code 1."""
-    try:
-        from david_hf.synthetic.production.config import GenerateError
-        from david_hf.synthetic.rendering.blender import RenderError
-    except ImportError as error:
-        _fail_missing(error)
-    try:
-        yield
-    except ImportError as error:
-        _fail_missing(error)
-    except (OSError, ValueError, RenderError, GenerateError) as error:
-        _fail(" ".join(str(error).split()))
-    except KeyboardInterrupt:
-        _interrupted()
+    config = GenerateConfig(
+        output=folder,
+        count=count,
+        start=start,
+        seed=seed,
+        height=size[0],
+        width=size[1],
+        samples_per_pixel=samples_per_pixel,
+        num_strands=strands,
+        texture_size=texture_size,
+        workers=workers,
+        render_limit_s=render_limit,
+        blender=blender,
+        hdri_dir=hdri,
+        blender_hdri=not hdri_only,
+        makehuman_dir=makehuman or makehuman_alias,
+        backgrounds_dir=backgrounds,
+        anny_cache_dir=anny_cache,
+        factors=factors,
+        foreground=foreground,
+        lens_labels=lens_labels == "keep",
+        ray_address=ray,
+    )
+    _generate(config)
 
 
 def _set_up() -> None:
@@ -259,7 +243,7 @@ def _print_factors(path: Path | None) -> None:
     from david_hf.synthetic.factors import load_distributions
 
     if path is not None and not path.is_file():
-        _fail(f"{path}: no such file")
+        raise ValueError(f"{path}: no such file")
     tree = load_distributions(path)
     typer.echo(yaml.safe_dump(tree, sort_keys=False, default_flow_style=None), nl=False)
 
@@ -282,7 +266,7 @@ def _generate(config: "GenerateConfig") -> None:
         typer.echo(f"david: and {len(report.failed) - MAX_LISTED} more failed", err=True)
     typer.echo(_summary(report, config))
     if report.interrupted:
-        _interrupted()
+        print_interrupted()
     if report.failed:
         raise typer.Exit(1)
 
@@ -349,19 +333,3 @@ class _Lines:
             f"rejected {report.rejected.total()}, failed {len(report.failed)}",
             err=True,
         )
-
-
-def _interrupted() -> NoReturn:
-    typer.echo("interrupted; run the same command to go on", err=True)
-    raise typer.Exit(130)
-
-
-def _fail_missing(error: ImportError) -> NoReturn:
-    if error.name is None:  # installed, but broken
-        _fail(str(error))
-    _fail(f"{error.name} is not installed: pip install 'david-hf[synthetic]'")
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"david: {message}", err=True)
-    raise typer.Exit(1)

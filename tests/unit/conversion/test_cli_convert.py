@@ -118,4 +118,4 @@ def test_a_missing_package_is_named(option: list[str], tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
     assert done.returncode == 1
-    assert done.stderr == "david: it needs onnx: pip install 'david-hf[onnx]'\n"
+    assert done.stderr == "david: onnx is not installed: pip install 'david-hf[onnx]'\n"

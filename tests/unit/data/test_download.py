@@ -860,4 +860,4 @@ def test_the_command_can_be_interrupted(tmp_path: Path, monkeypatch: pytest.Monk
     code, out, errors = run("synthhuman", "-o", tmp_path, "--sample")
 
     assert (code, out) == (130, "")
-    assert errors[-1] == "david: stopped; run again to go on"
+    assert errors[-1] == "david: interrupted; run the same command again"

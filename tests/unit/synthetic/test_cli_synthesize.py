@@ -104,7 +104,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     result = run("out")
 
     assert result.exit_code == 130
-    assert result.stderr.splitlines()[-1] == "interrupted; run the same command to go on"
+    assert result.stderr.splitlines()[-1] == "david: interrupted; run the same command again"
     assert "Traceback" not in result.output
 
 
