@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from david_hf.model.image_processing_david import DavidImageProcessor
 from david_hf.model.image_processing_pil_david import DavidImageProcessorPil
-from david_hf.model.image_transforms_david import interpolation_taps, pyramid_taps
+from david_hf.model.image_transforms_david import interpolation_taps, pyramid_taps, shrink_to_input
 
 SIZE = 64  # small networks, so that images above three times their side stay small too
 BACKENDS = [DavidImageProcessor, DavidImageProcessorPil]
 SHAPES = [
     *[(1, 1), (1, 9), (9, 1), (2, 3), (64, 64), (63, 65)],
     *[(120, 81), (81, 120), (192, 192), (193, 193), (194, 50), (401, 300), (300, 401), (801, 790)],
+    *[(700, 5), (5, 700), (801, 190)],
 ]
 backends = pytest.mark.parametrize("backend", BACKENDS)
 
@@ -146,6 +148,29 @@ def test_cubic_weights_are_exact_keys_weights(source: int, target: int) -> None:
             taps.indices[:, tap].numpy(), np.clip(nearest + offset, 0, source - 1)
         )
         np.testing.assert_allclose(taps.weights[:, tap].numpy(), weights, atol=1e-6)
+
+
+class LargestResult(TorchDispatchMode):
+    """Notes the number of elements of the largest tensor that is made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation."""
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.elements = max(self.elements, result.numel())
+        return result
+
+
+@pytest.mark.parametrize("shape", [(16_000, 4), (4, 16_000), (4_000, 16)])
+def test_a_strip_takes_no_more_memory_than_a_photo_of_its_pixels(shape: tuple[int, int]) -> None:
+    plane = torch.rand(shape)
+
+    with LargestResult() as largest:
+        shrink_to_input(plane, (16, 16), "linear", pad=True)
+
+    assert largest.elements <= 5 * plane.numel()  # tables have five taps for each pixel
 
 
 def test_a_constant_stays_constant_through_every_table() -> None:

@@ -18,6 +18,9 @@ import torch
 Interpolation = Literal["linear", "cubic"]
 
 _ROWS_PER_BLOCK = 64
+# The long side of pictures longer than this times their short one is shrunk first: halved in both
+# directions, the padded picture would still be larger than the picture itself.
+_STRIP = 4
 
 
 class Taps(NamedTuple):
@@ -141,6 +144,11 @@ def shrink_to_input(
     target_height, target_width = size or (frame.height, frame.width)
     rows = _axis_stages(height, frame.top, frame.height, target_height, halvings, kind)
     columns = _axis_stages(width, frame.left, frame.width, target_width, halvings, kind)
+    if frame.height * frame.width > _STRIP * height * width:
+        for dim in sorted((-2, -1), key=lambda dim: plane.shape[dim], reverse=True):
+            for taps in rows if dim == -2 else columns:
+                plane = _apply_taps(plane, taps, dim)
+        return plane
     for row_taps, column_taps in zip(rows, columns, strict=True):
         plane = resample(plane, row_taps, column_taps)
     return plane
