@@ -13,8 +13,8 @@ def demo(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="ID_OR_FOLDER",
-            help="Hub id or checkpoint folder with all three heads.",
+            metavar="ID_OR_PATH",
+            help="Hub id, checkpoint folder or .onnx file with all three heads.",
             show_default="the checkpoint that comes with the package",
         ),
     ] = None,

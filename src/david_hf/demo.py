@@ -17,8 +17,8 @@ TITLE = "DAViD: depth, normals and foreground of people"
 INTRODUCTION = """# DAViD on one photo
 Relative **depth** (bright is near), **surface normals** (red: right, green: up, blue: towards the
 camera) and a soft **foreground** of people. The bundled checkpoint `david-nano` was trained on
-rendered people alone: it is small, fast on a CPU, and modest. Photos are processed on this machine
-and deleted within the hour.
+rendered people alone: it is small, fast on a CPU, and modest. Photos are processed on the server
+and deleted there within the hour.
 """
 
 
@@ -56,8 +56,8 @@ def build_demo(
             reason = str(error).removeprefix(f"{path}: ")
             raise gr.Error(f"This file cannot be read as a photo: {reason}") from error
 
-    # The cache of uploads and results is emptied every hour.
-    with gr.Blocks(title=TITLE, delete_cache=(3600, 3600)) as page:
+    # Every 300 s, uploads and results older than 3,300 s are deleted.
+    with gr.Blocks(title=TITLE, delete_cache=(300, 3300)) as page:
         gr.Markdown(INTRODUCTION)
         with gr.Row():
             with gr.Column():

@@ -34,7 +34,8 @@ class SplitReport:
     def lines(self) -> list[str]:
         """For people: a summary, then the first problems."""
         of = "" if self.expected is None else f" of {self.expected:,}"
-        verdict = f"{len(self.problems):,} problems" if self.problems else "fine"
+        plural = "" if len(self.problems) == 1 else "s"
+        verdict = f"{len(self.problems):,} problem{plural}" if self.problems else "fine"
         summary = f"{self.split}: {self.found:,}{of} samples, {self.checked:,} checked: {verdict}"
         more = len(self.problems) - MAX_NAMED
         rest = [f"  and {more:,} more problems"] if more > 0 else []
@@ -87,11 +88,12 @@ def _check_split(
         report.problems.append(str(error))
         return report
     report.found = len(source)
-    if report.expected is not None and report.found != report.expected:
-        report.problems.append(
-            f"expected {report.expected:,} samples, found {report.found:,}: "
-            + ("some are missing" if report.found < report.expected else "some do not belong here")
-        )
+    if report.expected is not None:
+        known = f"expected {report.expected:,} samples, found {report.found:,}"
+        if report.found > report.expected:
+            report.problems.append(f"{known}: some do not belong here")
+        elif report.found < report.expected and not info.in_parts:
+            report.problems.append(f"{known}: some are missing")
     positions = choose_positions(report.found, limit)
     for position in positions:
         report.problems += check_sample(source, position, info.labels)

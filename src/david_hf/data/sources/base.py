@@ -90,6 +90,7 @@ class DatasetInfo:
         licence: Terms of use, in words.
         how_to_get: Where it is obtained, in words.
         counts: Samples of the complete data set by split; a split left out has no fixed number.
+        in_parts: Whether it is published in parts, so that fewer samples are nothing wrong.
     """
 
     title: str
@@ -100,6 +101,7 @@ class DatasetInfo:
     licence: str
     how_to_get: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    in_parts: bool = False
 
     @property
     def name(self) -> str:

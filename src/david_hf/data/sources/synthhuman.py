@@ -188,6 +188,7 @@ SYNTHHUMAN = DatasetInfo(
     licence="CDLA-Permissive-2.0",
     how_to_get="`david data download synthhuman --parts all -o ROOT`",
     counts={"all": 298_008},
+    in_parts=True,
 )
 GENERATED = DatasetInfo(
     title="our generator's output",
