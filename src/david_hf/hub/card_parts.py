@@ -308,9 +308,10 @@ def group_tables(metrics: dict[str, Any]) -> str:
         return "How well it treats whom was not measured yet."
     text = (
         "Means over the images of each group of people; groups that are too small are told by "
-        "their size alone. The last row is the largest of the means less the smallest, with its "
-        "95 % interval (bootstrap): between groups alike, and small ones above all, that lies "
-        "above 0 too."
+        "their size alone, and images of people of several groups are left out. The last row is "
+        "the largest of the means less the smallest, and the middle 95 % of what it is in "
+        "bootstrap draws of the images. Drawing adds differences of its own: a gap near the low "
+        "end of its draws, or below it, may be chance alone."
     )
     tables = [_group_table(name, groups, metrics["gaps"][name]) for name, groups in factors.items()]
     return "\n\n".join([text, *tables])
