@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from david_hf.atomic import new_folder
@@ -24,10 +25,16 @@ def main() -> None:
     if len(sys.argv) < 4 or sys.argv[1].startswith("-"):
         sys.exit(f"error: expected a new folder and two or more FOLDER=WEIGHT\n{__doc__}")
     try:
-        parts = dict(_part(word) for word in sys.argv[2:])
-        average_checkpoints(Path(sys.argv[1]), parts)
+        average_checkpoints(Path(sys.argv[1]), _parts(sys.argv[2:]))
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
+
+
+def _parts(words: list[str]) -> dict[Path, float]:
+    parts = dict(_part(word) for word in words)
+    if len(parts) < len(words):
+        raise ValueError(f"expected each folder once, got {' '.join(words)}")
+    return parts
 
 
 def _part(word: str) -> tuple[Path, float]:
@@ -46,15 +53,18 @@ def average_checkpoints(target: Path, parts: Mapping[Path, float]) -> None:
         parts: Folders and their weights, which are divided by their sum.
 
     Raises:
-        ValueError: If a weight is not positive, or if the networks differ.
-        OSError: If a checkpoint cannot be read.
+        ValueError: If a weight is not positive, a checkpoint is damaged, or the networks differ.
+        OSError: If there is no checkpoint.
     """
     if not all(weight > 0 for weight in parts.values()):
         raise ValueError(f"expected positive weights, got {list(parts.values())}")
     total = sum(parts.values())
     mean: dict[str, torch.Tensor] = {}
     for folder, weight in parts.items():
-        tensors = load_file(folder / WEIGHTS)
+        try:
+            tensors = load_file(folder / WEIGHTS)
+        except SafetensorError as error:
+            raise ValueError(f"{folder / WEIGHTS}: {error}") from error
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         if mean and shapes != {name: tensor.shape for name, tensor in mean.items()}:
             raise ValueError(f"{folder}: its tensors are not those of the checkpoints before it")

@@ -10,6 +10,7 @@ from accelerate.utils import DistributedType, ProjectConfiguration
 from averaging import WeightAverage
 from config import TrainConfig
 from muon import Muon, takes_muon
+from safetensors import SafetensorError
 from samples import one_line
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -26,7 +27,7 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
 
     Raises:
         ValueError: If it is to train in fp16 on a CPU, by Muon where no process has the whole
-            weights, or with accumulated batches by DeepSpeed.
+            weights, or by DeepSpeed in half precision or with accumulated batches.
     """
     output = Path(config.output_dir)
     accelerator = Accelerator(
@@ -44,7 +45,16 @@ def build_accelerator(config: TrainConfig) -> Accelerator:
             f"optimizer: expected adamw with {accelerator.distributed_type}, which divides the "
             "weights among processes, got muon"
         )
+    if accelerator.distributed_type == DistributedType.FSDP:
+        # Autocast alone, as with whole weights: the policy that comes with bf16 would round labels,
+        # counts and the heads' last layers, too.
+        accelerator.state.fsdp_plugin.mixed_precision_policy = None
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        if accelerator.mixed_precision != "no":
+            raise ValueError(
+                "mixed_precision: DeepSpeed would round heads, labels and the saved weights, too; "
+                f"expected no, or FSDP, got {accelerator.mixed_precision}"
+            )
         if config.accumulation > 1:
             raise ValueError(
                 "accumulation: DeepSpeed makes a step of every batch; expected 1 and a larger "
@@ -116,7 +126,7 @@ def load_checkpoint(config: TrainConfig) -> DavidForDensePrediction:
             use_safetensors=True,
             **config.model_overrides,
         )
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"init_from: cannot load {config.init_from}: {one_line(error)}") from error
     if processor.do_normalize:
         raise ValueError(
@@ -163,7 +173,16 @@ def freeze(model: DavidForDensePrediction, frozen_blocks: int) -> None:
 def build_optimizer(
     config: TrainConfig, model: torch.nn.Module, steps: int
 ) -> tuple[torch.optim.Optimizer, LambdaLR]:
-    """AdamW, or Muon for kernels and matrices; linear warm-up, then a cosine to zero."""
+    """AdamW, or Muon for kernels and matrices; linear warm-up, then a cosine to zero.
+
+    Raises:
+        ValueError: If the run would end before the warm-up does.
+    """
+    if config.warmup_steps >= steps:
+        raise ValueError(
+            f"warmup_steps: expected fewer than the {steps} steps of the run, got "
+            f"{config.warmup_steps}"
+        )
     groups: dict[tuple[bool, bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

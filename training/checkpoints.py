@@ -45,6 +45,12 @@ def save_state(accelerator: Accelerator, output: Path, step: int) -> None:
     accelerator.wait_for_everyone()
 
 
+def remove_partial(output: Path) -> None:
+    """Remove what could not be written to its end: it may be gigabytes."""
+    for folder in (output / PARTIAL, *output.glob(".*.partial")):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def find_state(output: Path) -> tuple[Path, int] | None:
     """The last complete state and its step."""
     for name in (STATE, PREVIOUS):
@@ -87,8 +93,10 @@ def save_checkpoint(
 
 def _put_in_place(partial: Path, final: Path, previous: Path) -> None:
     """Let a whole folder take the place of another, which is `previous` until then."""
-    shutil.rmtree(previous, ignore_errors=True)
-    if final.exists():
+    if (
+        final.exists()
+    ):  # else an earlier try got as far as here, and the previous one is all there is
+        shutil.rmtree(previous, ignore_errors=True)
         final.rename(previous)
     partial.rename(final)
     shutil.rmtree(previous, ignore_errors=True)

@@ -11,6 +11,7 @@ from accelerate.tracking import get_available_trackers
 from fields import check_types
 from huggingface_hub.errors import StrictDataclassError
 
+from david_hf.atomic import write_text
 from david_hf.data.augmentations import PhotometricAugmentations
 from david_hf.data.geometry import GeometricAugmentations
 from david_hf.data.held_out import HeldOut
@@ -112,7 +113,7 @@ class TrainConfig:
         backgrounds: Folder of photos without people, or None for made-up rooms only.
         held_out: YAML file of what no training may see (`david_hf.data.held_out`), or None.
         tasks: Heads: some of depth, normals, alpha.
-        model_size: Name for `DavidConfig.from_size`.
+        model_size: Name for `DavidConfig.from_size`; of no effect with `init_from`.
         model_overrides: Fields of `DavidConfig` to set differently.
         init_from: david checkpoint to go on from, folder or Hub id; it brings its configuration, of
             which `model_overrides` changes what leaves the weights' shapes as they are.
@@ -122,7 +123,8 @@ class TrainConfig:
         photometric: Fields of `PhotometricAugmentations` to set differently.
         epochs: As many samples as so many times through all parts have, drawn by the parts'
             weights; None takes `steps`. The paper: 100, of one part.
-        steps: Optimizer steps, where `epochs` is None.
+        steps: Optimizer steps, where `epochs` is None. Of files and flags that give one of the two,
+            the last counts.
         batch_size: Samples per process, step and accumulation. The paper: 24.
         accumulation: Batches whose gradients are summed for one step.
         sides: Input side over the run: pairs of (share of the steps until which it holds, side).
@@ -200,7 +202,7 @@ class TrainConfig:
             self._set(name, (value,) if isinstance(value, str) else tuple(value))
         self._set("data", tuple(_data_part(part) for part in self.data))
         self._set("validation", tuple(_validation(part) for part in self.validation))
-        self._set("sides", tuple((float(a), int(b)) for a, b in self.sides))
+        self._set("sides", tuple((float(share), side) for share, side in self.sides))
         if not self.tasks or set(self.tasks) - set(TASKS):
             raise ValueError(f"tasks: expected some of {', '.join(TASKS)}, got {self.tasks}")
         self._set("tasks", tuple(task for task in TASKS if task in self.tasks))
@@ -209,6 +211,8 @@ class TrainConfig:
         shares = [share for share, _ in self.sides]
         if not shares or shares != sorted(shares) or shares[-1] != 1.0:
             raise ValueError(f"sides: expected rising shares that end at 1.0, got {self.sides}")
+        if not all(isinstance(side, int) and side > 0 for _, side in self.sides):
+            raise ValueError(f"sides: expected whole numbers of pixels, got {self.sides}")
         if not self.data:
             raise ValueError("data: expected at least one folder; `david synthesize` makes one")
         self._check_trackers()
@@ -296,7 +300,7 @@ class TrainConfig:
 
     def save(self, path: Path) -> None:
         """Write the configuration as YAML."""
-        path.write_text(yaml.safe_dump(self.plain(), sort_keys=False))
+        write_text(path, yaml.safe_dump(self.plain(), sort_keys=False))
 
     def check_same_run(self, path: Path) -> None:
         """Refuse to go on with a run of another configuration.
@@ -307,8 +311,7 @@ class TrainConfig:
         Raises:
             ValueError: If weights would depend on a difference.
         """
-        before = yaml.safe_load(path.read_text())
-        now = self.plain()
+        before, now = read_yaml(path), self.plain()
         changed = [
             name for name in now if name not in FREE_TO_CHANGE and before.get(name) != now[name]
         ]
@@ -373,7 +376,8 @@ def parse_config(arguments: list[str]) -> TrainConfig:
     try:
         values: dict[str, Any] = {}
         for key, value in pairs:
-            values |= read_yaml(Path(value)) if key == "config" else {key: yaml.safe_load(value)}
+            given = read_yaml(Path(value)) if key == "config" else {key: yaml.safe_load(value)}
+            values = _over(values, given)
         unknown = sorted(set(values) - {item.name for item in dataclasses.fields(TrainConfig)})
         if unknown:
             raise ValueError(f"unknown keys {unknown}; --help lists the known ones")
@@ -396,4 +400,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a mapping of keys to values")
     base = content.pop("extends", None)
-    return content if base is None else {**read_yaml(path.parent / str(base)), **content}
+    return content if base is None else _over(read_yaml(path.parent / str(base)), content)
+
+
+def _over(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Values over earlier ones; a number of steps is one over a number of epochs, too."""
+    if "steps" in given:
+        before = {key: value for key, value in before.items() if key != "epochs"}
+    return before | given

@@ -31,7 +31,9 @@ class TrainingSamples:
 
     def __init__(self, config: TrainConfig) -> None:
         self._config = config
-        self._parts = [(_open(part, config), part.weight) for part in config.data]
+        self._parts = [
+            (_open(part, config, number), part.weight) for number, part in enumerate(config.data)
+        ]
         self._composed = [part for part, _ in self._parts if isinstance(part, ComposedHumans)]
         self.number = sum(_size(part) for part, _ in self._parts)
 
@@ -97,7 +99,7 @@ def to_device(batch: Batch, device: torch.device, tasks: Sequence[str]) -> Batch
     return {"pixel_values": pixels, **moved}
 
 
-def _open(part: DataPart, config: TrainConfig) -> Draws | Sequence[HumanSample]:
+def _open(part: DataPart, config: TrainConfig, number: int) -> Draws | Sequence[HumanSample]:
     held_out = config.left_out()
     if part.composed:
         return ComposedHumans(
@@ -105,6 +107,7 @@ def _open(part: DataPart, config: TrainConfig) -> Draws | Sequence[HumanSample]:
             config.backgrounds,
             side=config.sides[-1][1],
             seed=config.seed,
+            stream=number,
             split=part.split,
             held_out=held_out,
         )

@@ -18,7 +18,11 @@ def main() -> None:
     """Parse the command line and write the sheet."""
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(f"error: expected a picture to write\n{__doc__}")
-    write_sheet(Path(sys.argv[1]), parse_config(sys.argv[2:]))
+    config = parse_config(sys.argv[2:])
+    try:
+        write_sheet(Path(sys.argv[1]), config)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
 
 
 def write_sheet(path: Path, config: TrainConfig) -> None:

@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, set_seed
 from averaging import WeightAverage
 from building import build_accelerator, build_average, build_model, build_optimizer, set_layout
-from checkpoints import find_state, save_checkpoint, save_state
+from checkpoints import find_state, remove_partial, save_checkpoint, save_state
 from config import TrainConfig, parse_config
 from safetensors import SafetensorError
 from samples import Batch, TrainingSamples, one_line, to_device
@@ -83,7 +83,7 @@ def train(config: TrainConfig) -> Path:
         if isinstance(error, StoppedError) or "DataLoader worker" not in str(error):
             raise
         raise StoppedError(
-            f"step {run.step}: {one_line(error)} Go on with --resume, from the state in {output}"
+            f"step {run.step}: {one_line(error).removesuffix('.')}; {way_on(output)}"
         ) from error
     finally:
         accelerator.end_training()
@@ -249,7 +249,7 @@ class Run:
                 self._save(self.weights(), output)
             raise StoppedError(
                 f"step {self.step}: cannot load the next samples: {one_line(error)}; mend that and "
-                f"go on with --resume, from {output}"
+                f"{way_on(output)}"
             ) from error
         clock.waited += time.perf_counter() - begun
         device = self.accelerator.device
@@ -335,15 +335,15 @@ class Run:
 
     def _validate(self, weights: dict[str, torch.Tensor], output: Path) -> dict[str, str]:
         """Measure weights, keep them if they are the best so far, and return their metrics.json."""
-        network, device = self.network, self.accelerator.device
+        network = self.network
         try:
-            results = validate(network, weights, self.config, output, self.step, device)
+            results = validate(network, weights, self.config, output, self.step, self.accelerator)
         except (ValueError, OSError) as error:
             if self.accelerator.num_processes == 1:
                 self._save(weights, output)
             raise StoppedError(
                 f"step {self.step}: cannot validate: {one_line(error)}; mend that, or change "
-                f"validation, and go on with --resume, from {output}"
+                f"validation, and {way_on(output)}"
             ) from error
         if not self.accelerator.is_main_process:
             return {}
@@ -377,10 +377,20 @@ class Run:
         try:
             yield
         except (OSError, RuntimeError, SafetensorError) as error:
+            if self.accelerator.is_main_process:
+                remove_partial(output)
             raise StoppedError(
-                f"step {self.step}: cannot write to {output}: {one_line(error)}; the state and the "
-                "checkpoint before are whole: make room and go on with --resume"
+                f"step {self.step}: cannot write to {output}: {one_line(error)}; make room and "
+                f"{way_on(output)}"
             ) from error
+
+
+def way_on(output: Path) -> str:
+    """How a run that broke off is taken up."""
+    found = find_state(output)
+    if found is None:
+        return "start again: there is no state yet"
+    return f"go on with --resume, from step {found[1]} in {output}"
 
 
 def log_pictures(accelerator: Accelerator, found: dict[str, Picture], step: int) -> None:

@@ -7,6 +7,7 @@ from statistics import fmean
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from checkpoints import image_processor, in_final_form, run_name
 from config import TrainConfig
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def validate(
     config: TrainConfig,
     output: Path,
     step: int,
-    device: torch.device,
+    accelerator: Accelerator,
 ) -> list[EvaluationResult]:
     """Measure weights on every validation set; the processes share the images.
 
@@ -61,7 +62,7 @@ def validate(
         config: Of the run.
         output: Of the run: results and pictures go to validation/STEP/BENCHMARK.
         step: Step of the run.
-        device: Where to predict.
+        accelerator: Where to predict, and with whom.
 
     Returns:
         Results in the order of the configuration, in the main process; none in the others.
@@ -69,10 +70,14 @@ def validate(
     final = in_final_form(model, weights)
     processor = image_processor(final.config.input_size)
     predictor = DavidEvaluationPredictor(
-        DavidPredictor(final, processor, config.tasks, device),
+        DavidPredictor(final, processor, config.tasks, accelerator.device),
         name=run_name(config),
         facts={"family": "david", "step": step},
     )
+    if accelerator.is_main_process:
+        # `evaluate` would go on with what an earlier try left, which may be of other weights.
+        shutil.rmtree(_step_folder(output, step), ignore_errors=True)
+    accelerator.wait_for_everyone()
     results = []
     for number, part in enumerate(config.validation):
         folder = _folder(output, step, number, part.benchmark)
@@ -102,7 +107,11 @@ def pictures(results: list[EvaluationResult], output: Path, step: int) -> dict[s
 
 
 def _folder(output: Path, step: int, number: int, benchmark: str) -> Path:
-    return output / "validation" / f"{step:07d}" / f"{number}-{benchmark}"
+    return _step_folder(output, step) / f"{number}-{benchmark}"
+
+
+def _step_folder(output: Path, step: int) -> Path:
+    return output / "validation" / f"{step:07d}"
 
 
 def score(results: list[EvaluationResult]) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from config import TrainConfig
+from config import TrainConfig, read_yaml
 
 from david_hf.atomic import write_text
 from david_hf.data.backgrounds import Backgrounds
@@ -32,14 +32,14 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         card = write_card(arguments.checkpoint, arguments.template)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
     print(f"wrote {card}")  # noqa: T201
 
 
 def write_card(checkpoint: Path, template: Path) -> Path:
     """Write training_data.json and README.md into a checkpoint and return the latter."""
-    config = TrainConfig(**yaml.safe_load((checkpoint / "training_config.yaml").read_text()))
+    config = TrainConfig(**read_yaml(checkpoint / "training_config.yaml"))
     counts = json.dumps(count_training_data(config), indent=2)
     write_text(checkpoint / "training_data.json", counts + "\n")
     card = trained_card(
@@ -60,17 +60,17 @@ def count_training_data(config: TrainConfig) -> dict[str, Any]:
     """
     categories: Counter[str] = Counter()
     # A folder may be several parts, composed and as it was rendered.
-    roots = list(dict.fromkeys(part.root for part in config.data if part.name == "generated"))
-    if not roots:
+    parts = {part.root: part.split for part in config.data if part.name == "generated"}
+    if not parts:
         raise ValueError("expected a training on people of `david synthesize`; no other is counted")
     held_out = config.left_out()
-    for root in roots:
-        source = GeneratedHumans(root, "train")
+    for root, split in parts.items():
+        source = GeneratedHumans(root, split)
         kept = [
             source.factors(i) for i in range(len(source)) if not held_out.has(source.factors(i))
         ]
         categories.update(str(factors.get("category", "")) for factors in kept)
-    indices = [int(i) for root in roots for i in GeneratedHumans(root, "all").indices]
+    indices = [int(i) for root in parts for i in GeneratedHumans(root, "all").indices]
     photos = Backgrounds(
         Path(config.backgrounds) if config.backgrounds else None, leave_out=held_out.has_photo
     ).photos

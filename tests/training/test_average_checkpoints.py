@@ -45,6 +45,8 @@ def test_weights_are_averaged_and_the_rest_is_that_of_the_last(
         (["new"], "expected a new folder and two or more"),
         (["new", "one=1", "two=much"], "expected FOLDER=WEIGHT, got two=much"),
         (["new", "one=1", "two=0"], "expected positive weights"),
+        (["new", "one=1", "two=1", "one=3"], "expected each folder once"),
+        (["new", "one=1", "damaged=1"], "damaged/model.safetensors: "),
         (["new", "one=1", "other=1"], "its tensors are not those"),
         (["new", "one=1", "nothing=1"], "No such file"),
         (["one", "one=1", "two=1"], "exists already"),
@@ -57,6 +59,7 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(
     write(Path("one"), 1.0)
     write(Path("two"), 1.0)
     write(Path("other"), 1.0, "mobilenet_v2")
+    (write(Path("damaged"), 1.0) / "model.safetensors").write_bytes(b"too short")
 
     with pytest.raises(SystemExit, match=message):
         run(monkeypatch, *words)

@@ -20,6 +20,16 @@ def test_a_flag_overrides_the_file(tmp_path: Path) -> None:
     assert config.data == (DataPart(str(tmp_path), composed=True),)
 
 
+def test_of_steps_and_epochs_the_last_counts(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(f"data: [{tmp_path}]\noutput_dir: x\nepochs: 3\n")
+    words = ["--config", str(file)]
+
+    assert parse_config(words).epochs == 3
+    assert parse_config([*words, "--steps", "7"]).epochs is None
+    assert parse_config([*words, "--steps", "7", "--epochs", "2"]).epochs == 2
+
+
 def test_numbers_are_read_as_people_write_them(tmp_path: Path) -> None:
     words = ["--data", str(tmp_path), "--output_dir", "x"]
 
@@ -98,6 +108,8 @@ def test_the_side_follows_its_schedule(tmp_path: Path) -> None:
         (["--validation", "[{root: ., limit: 0}]"], "expected a limit of 1 or more, got 0"),
         (["--data", "/no/such/folder"], "data: /no/such/folder does not exist"),
         (["--sides", "[[0.5, 64]]"], "expected rising shares that end at 1.0"),
+        (["--sides", "[[1.0, 256.9]]"], "sides: expected whole numbers of pixels"),
+        (["--sides", "[[1.0, 0]]"], "sides: expected whole numbers of pixels"),
         (["--colour", "red"], "unknown keys ['colour']"),
         (["--model_size", "huge"], "unknown size 'huge'"),
         (["--data", "[{root: ., name: ppm}]"], "unknown data set 'ppm'"),

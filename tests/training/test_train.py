@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from averaging import WeightAverage
 from benchmark_layouts import write_benchmark, write_people
 from building import build_accelerator, build_model, build_optimizer, load_checkpoint
 from checkpoints import STATE, find_state
+from checkpoints import _put_in_place as put_in_place
 from config import TrainConfig, parse_config
 from factories import tiny_config, tiny_model
 from figures import write_person
@@ -291,7 +293,64 @@ def test_a_validation_that_fails_loses_no_step(people: str, tmp_path: Path) -> N
     found = find_state(tmp_path / "run")
     assert found is not None
     assert found[1] == 4
-    training.train(TrainConfig(**config, resume=True))
+    validation[0]["root"] = people
+    training.train(TrainConfig(**config, validation=validation, resume=True))
+    assert (tmp_path / "run" / "best" / "metrics.json").is_file()
+
+
+def test_a_validation_is_of_this_run_whatever_an_earlier_one_left(
+    people: str, tmp_path: Path
+) -> None:
+    validation = [{"root": people, "options": {"split": "all"}}]
+    config = settings(people, tmp_path / "run", validation=validation, steps=1, warmup_steps=0)
+    folder = tmp_path / "run/validation/0000001/0-synthetic"
+    (folder / "parts").mkdir(parents=True)
+    (folder / "settings.json").write_text("{}")
+
+    training.train(TrainConfig(**config))
+
+    assert len(list((folder / "examples").glob("*.png"))) == 9
+
+
+def test_a_run_that_is_all_warm_up_is_bad_input(people: str, tmp_path: Path) -> None:
+    config = configure(people, tmp_path / "run", warmup_steps=4)
+
+    with pytest.raises(ValueError, match="warmup_steps: expected fewer than the 4 steps of the ru"):
+        training.train(config)
+
+
+def test_a_run_whose_configuration_was_lost_is_bad_input(people: str, tmp_path: Path) -> None:
+    config = settings(people, tmp_path / "run")
+    training.train(TrainConfig(**config))
+    (tmp_path / "run" / "training_config.yaml").write_text("")
+
+    with pytest.raises(ValueError, match=r"training_config.yaml: expected a mapping of keys"):
+        training.train(TrainConfig(**config, resume=True))
+
+
+def test_damaged_weights_to_start_from_are_bad_input(people: str, tmp_path: Path) -> None:
+    save_tiny(tmp_path / "tiny")
+    (tmp_path / "tiny" / "model.safetensors").write_bytes(b"too short")
+    config = configure(
+        people, tmp_path / "run", init_from=str(tmp_path / "tiny"), model_overrides={}
+    )
+
+    with pytest.raises(ValueError, match=r"init_from: cannot load .*tiny: "):
+        load_checkpoint(config)
+
+
+def test_the_only_state_outlives_a_second_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("state_previous", "state_partial"):  # the first came between the two renames
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "step.txt").write_text("2")
+    monkeypatch.setattr(Path, "rename", lambda *_: break_off(True))
+
+    with pytest.raises(KeyboardInterrupt):
+        put_in_place(tmp_path / "state_partial", tmp_path / STATE, tmp_path / "state_previous")
+
+    assert find_state(tmp_path) == (tmp_path / "state_previous", 2)
 
 
 @pytest.mark.parametrize("kind", ["fsdp", "deepspeed"])
@@ -310,23 +369,50 @@ def test_divided_weights_train_as_whole_ones(kind: str, people: str, tmp_path: P
         configure(people, tmp_path / "whole", **changes | {"cpu": True, "batch_size": 4})
     )
 
-    said = launch(kind, config)
+    said = launch(kind, config, until=2)
     assert f"divided by {kind.upper()}" in said
     again = launch(kind, config, "--resume")
 
-    assert "resumed at step 4" in again
+    assert "resumed at step 2" in again
     expected = flat_weights(whole)
     moved = (flat_weights(tmp_path / "tiny") - expected).norm()
     assert (flat_weights(tmp_path / "divided" / "checkpoint") - expected).norm() < 0.02 * moved
 
 
-def launch(kind: str, config: dict[str, Any], *more: str) -> str:
-    """Train by a launch file, on two CPUs."""
+def test_divided_weights_train_in_bf16_as_whole_ones(people: str, tmp_path: Path) -> None:
+    save_tiny(tmp_path / "tiny")
+    changes: dict[str, Any] = {
+        "init_from": str(tmp_path / "tiny"),
+        "model_overrides": {},
+        **{"cpu": False, "ema_decay": 0.0, "log_every": 1, "mixed_precision": "bf16", "steps": 2},
+    }
+    launch_bf16 = partial(launch, "fsdp", precision="bf16")
+
+    divided = launch_bf16(settings(people, tmp_path / "divided", **changes))
+    whole = finish(start(settings(people, tmp_path / "whole", **changes | {"batch_size": 4})))
+
+    for name in ("loss", "depth_mse", "alpha_l1"):
+        first = logged(whole, name)[0]
+        assert logged(divided, name)[0] == pytest.approx(first, rel=0.01), name
+
+
+def test_deepspeed_in_half_precision_is_bad_input(people: str, tmp_path: Path) -> None:
+    pytest.importorskip("deepspeed")
+    config = settings(people, tmp_path / "run", cpu=False, ema_decay=0.0, mixed_precision="bf16")
+
+    with pytest.raises(AssertionError, match="mixed_precision: DeepSpeed would round heads"):
+        launch("deepspeed", config, precision="bf16")
+
+
+def launch(
+    kind: str, config: dict[str, Any], *more: str, precision: str = "no", until: int = 0
+) -> str:
+    """Train by a launch file, on two CPUs, and break off when a step is saved."""
     output = Path(config["output_dir"])
     output.with_suffix(".yaml").write_text(yaml.safe_dump(config))
     values = yaml.safe_load((ROOT / f"training/launch/{kind}.yaml").read_text())
     file = output.with_suffix(".launch.yaml")
-    file.write_text(yaml.safe_dump(values | {"num_processes": 2, "mixed_precision": "no"}))
+    file.write_text(yaml.safe_dump(values | {"num_processes": 2, "mixed_precision": precision}))
     command = [
         *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)),
         str(Path(__file__).with_name("divided_on_cpu.py")),
@@ -338,7 +424,7 @@ def launch(kind: str, config: dict[str, Any], *more: str) -> str:
         text=True,
         timeout=240,
         check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "DAVID_TEST_UNTIL": str(until)},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -435,7 +521,8 @@ def test_a_full_disk_ends_in_one_line_and_keeps_the_state_before(
     assert process.returncode == 1, output
     error = output.splitlines()[-1]
     assert error.startswith(f"error: step 4: cannot write to {tmp_path / 'run'}: "), output
-    assert error.endswith("are whole: make room and go on with --resume")
+    assert error.endswith(f"make room and go on with --resume, from step 2 in {tmp_path / 'run'}")
+    assert not list((tmp_path / "run").glob("*partial"))
     found = find_state(tmp_path / "run")
     assert found is not None
     assert found[1] == 2
@@ -589,7 +676,7 @@ def test_a_checkpoint_of_unknown_pixels_is_bad_input(people: str, tmp_path: Path
     tiny_model(DavidForDensePrediction, tiny_config("vit")).save_pretrained(tmp_path / "tiny")
     config = configure(people, tmp_path, init_from=str(tmp_path / "tiny"), model_overrides={})
 
-    with pytest.raises(ValueError, match="init_from: cannot load"):
+    with pytest.raises(ValueError, match=r"init_from: cannot load"):
         load_checkpoint(config)
     processor = DavidImageProcessor(do_normalize=True, image_mean=[0.5] * 3, image_std=[0.5] * 3)
     processor.save_pretrained(tmp_path / "tiny")
@@ -615,7 +702,7 @@ def test_a_checkpoint_goes_on_at_another_size_and_with_other_weights_of_the_loss
     assert model.config.image_size == 96
     assert model.config.loss_weights == weights
     assert model.config.input_size == 64
-    with pytest.raises(ValueError, match="init_from: cannot load"):
+    with pytest.raises(ValueError, match=r"init_from: cannot load"):
         build_model(replace(config, model_overrides={"fusion_hidden_size": 7}))
 
 

@@ -1,3 +1,4 @@
+import json
 import sys
 from pathlib import Path
 
@@ -12,15 +13,27 @@ from layouts import write_backgrounds
 def test_people_are_counted_once(tmp_path: Path) -> None:
     for index in range(3):
         write_person(tmp_path / "people", index)
+        factors = {"category": "face", "people": [{"hair.style": "bun" if index == 1 else "bob"}]}
+        (tmp_path / f"people/factors_{index:07d}.json").write_text(json.dumps(factors))
+    (tmp_path / "held_out.yaml").write_text("hair: [bun]\n")
     write_backgrounds(tmp_path / "photos", 2)
     people = str(tmp_path / "people")
-    parts = ({"root": people, "composed": True}, {"root": people})
-
-    found = script.count_training_data(
-        TrainConfig(parts, "x", backgrounds=str(tmp_path / "photos"))
+    parts = (
+        {"root": people, "split": "all", "composed": True},
+        {"root": people, "split": "all"},
     )
 
-    assert sum(found["categories"].values()) + found["num_held_out_indices"] == 3
+    found = script.count_training_data(
+        TrainConfig(
+            parts,
+            "x",
+            backgrounds=str(tmp_path / "photos"),
+            held_out=str(tmp_path / "held_out.yaml"),
+        )
+    )
+
+    assert found["categories"] == {"face": 2}
+    assert found["num_held_out_indices"] == 1
     assert found["seed_range"] == [0, 2]
     assert found["num_backgrounds"] == 2
 

@@ -26,8 +26,9 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 class PhotometricAugmentations:
     """Probability and strength of each augmentation, in the order of a camera's work.
 
-    The paper names the augmentations; all numbers are our choice, and so is the contrast's formula,
-    which it does not state: a factor about middle grey. Strengths are for sRGB in [0, 1].
+    The paper names all but the dark; all numbers are our choice, and so is the contrast's formula,
+    which is missing from every copy we know: a factor about middle grey. Strengths are for sRGB in
+    [0, 1].
 
     Attributes:
         dark_probability: How often the picture is taken in the dark.

@@ -90,9 +90,16 @@ def find_photos(folder: Path) -> list[Path]:
 
 
 def read_photo(path: Path) -> Image.Image:
-    """Read a photo as RGB."""
-    with Image.open(path) as image:
-        return image.convert("RGB")
+    """Read a photo as RGB.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError) as error:  # the latter of damaged PNG files
+        raise ValueError(f"{path}: {error}") from error
 
 
 def plain_wall(rng: np.random.Generator, size: tuple[int, int]) -> Array:

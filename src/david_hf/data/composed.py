@@ -31,7 +31,8 @@ class ComposedHumans:
         folders: Folders written by `david synthesize`.
         backgrounds: Folder of photos without people, or None.
         side: Longer side of the compositions, pixels. May be changed between draws.
-        seed: Sample `i` is drawn from (seed, i).
+        seed: Sample `i` is drawn from (seed, stream, i).
+        stream: Which of several draws of one seed this is.
         split: train or validation.
         held_out: What neither figures nor backgrounds may show, or None.
     """
@@ -43,6 +44,7 @@ class ComposedHumans:
         *,
         side: int,
         seed: int = 0,
+        stream: int = 0,
         split: str = "train",
         held_out: HeldOut | None = None,
     ) -> None:
@@ -64,11 +66,11 @@ class ComposedHumans:
         self.backgrounds = Backgrounds(
             Path(backgrounds) if backgrounds else None, leave_out=held_out.has_photo
         )
-        self.side, self.seed = side, seed
+        self.side, self.seed, self.stream = side, seed, stream
 
     def draw(self, number: int) -> HumanSample:
         """A composed sample with the aspect of a photograph."""
-        rng = generator(Purpose.COMPOSITION, self.seed, number)
+        rng = generator(Purpose.COMPOSITION, self.seed, self.stream, number)
         shares = np.array([share for _, share in ASPECTS])
         aspect = ASPECTS[int(rng.choice(len(ASPECTS), p=shares))][0]
         height = round(self.side * min(1, aspect))

@@ -296,7 +296,8 @@ def alpha_losses(
 ) -> dict[str, torch.Tensor]:
     """Compare soft foregrounds: BCE + L1 + dice + Laplacian (DAViD, eq. 3).
 
-    The paper does not publish the Laplacian's weight; 1 is our choice.
+    The paper weighs all terms alike but the Laplacian; its weight is missing from every copy we
+    know, and 1 is our choice.
 
     Args:
         alpha: Predicted foreground, shape (B, 1, H, W). Values outside [0, 1] are clamped for BCE

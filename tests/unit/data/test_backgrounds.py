@@ -63,6 +63,16 @@ def test_a_background_folder_without_photos_is_refused(tmp_path: Path) -> None:
         Backgrounds(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_damaged_photo_is_named(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"photo.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:400])
+
+    with pytest.raises(ValueError, match=f"photo.{suffix}: "):
+        Backgrounds(tmp_path)
+
+
 def test_a_thing_is_where_it_was_put() -> None:
     rng = np.random.default_rng(0)
 

@@ -33,6 +33,23 @@ def test_a_composition_depends_on_seed_and_number_alone(tmp_path: Path) -> None:
     assert again.size != other_seed.size or (again.image != other_seed.image).any()
 
 
+def test_two_streams_of_a_seed_have_nothing_in_common(tmp_path: Path) -> None:
+    one = humans(tmp_path)
+    other = ComposedHumans([tmp_path], side=64, seed=1, stream=1)
+
+    sizes = [(one.draw(i).image.shape, other.draw(i).image.shape) for i in range(12)]
+
+    assert any(shapes[0] != shapes[1] for shapes in sizes)
+
+
+def test_a_damaged_figure_is_named(tmp_path: Path) -> None:
+    write_person(tmp_path, 0)
+    (tmp_path / "foreground_0000000.exr").write_bytes(b"nonsense")
+
+    with pytest.raises(ValueError, match=r"foreground_0000000.exr: not a readable EXR"):
+        ComposedHumans([tmp_path], side=64, split="all")
+
+
 def test_a_batch_is_what_the_model_takes(tmp_path: Path) -> None:
     transform = TrainingTransform(64, photometric=PhotometricAugmentations())
     samples = Mixture([(humans(tmp_path), 1.0)], length=6, transform=transform)

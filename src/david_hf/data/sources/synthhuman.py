@@ -110,11 +110,14 @@ class SynthHuman(SampleSource):
         """Premultiplied linear RGBA (H, W, 4) of one of our own samples.
 
         Raises:
-            ValueError: If the folder has none, as the official one.
+            ValueError: If the folder has none, as the official one, or it is damaged.
         """
-        return decode_exr(
-            self._tree(position).read(self._name("foreground", position, "exr")), "RGBA"
-        )
+        name = self._name("foreground", position, "exr")
+        content = self._tree(position).read(name)
+        try:
+            return decode_exr(content, "RGBA")
+        except ValueError as error:
+            raise ValueError(f"{self.root} {name}: {error}") from error
 
     def factors(self, position: int) -> dict[str, Any]:
         """What the generator sampled; empty for the official data."""
