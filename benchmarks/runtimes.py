@@ -1,6 +1,7 @@
 """Measure seconds per picture of one network in each form it can run in, on the CPU.
 
-    python benchmarks/runtimes.py [--size nano|base|large] [--threads 2] [--rounds 3]
+    python -m benchmarks.runtimes [--size nano|base|large] [--threads 2] [--rounds 3]
+        [--output FILE]
 
 The peer is what a user of the published ONNX files has: the network exported by the legacy
 exporter, nothing merged, run by onnxruntime. Beside it: PyTorch, PyTorch after `model.fuse()`, with
@@ -8,10 +9,11 @@ channels last too, as `david predict` runs it, and what `david export` writes. W
 of "nano" the bundled ones. In every round each form runs for some passes in a process of its own,
 since the threads of one runtime are in the way of another's, and its fastest pass counts. Sizes are
 of the files; "differs" is the largest difference of the depth from PyTorch's, as a share of its
-range.
+range. Prints a table and writes it under the size to benchmarks/runtimes.json.
 """
 
 import argparse
+import json
 import multiprocessing
 import tempfile
 import time
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from benchmarks.speed import describe_device
 from transformers.utils import logging
 
 from david_hf import (
@@ -30,11 +33,13 @@ from david_hf import (
     DavidPredictor,
     bundled_checkpoint,
 )
+from david_hf.atomic import write_text
 from david_hf.conversion import ExportSettings, export_checkpoint
 from david_hf.conversion.export_check import Runner, make_picture
 from david_hf.conversion.export_formats import open_file, quiet
 from david_hf.conversion.export_graph import ExportedNetwork
 
+RESULTS = Path(__file__).parent / "runtimes.json"
 TASKS = ("depth", "normals", "alpha")
 PEER = "onnxruntime, as published"
 PASSES = 10
@@ -49,11 +54,12 @@ class Form(NamedTuple):
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Measure, print a table, and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="nano", choices=["nano", "base", "large"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = build_model(options.size)
@@ -67,13 +73,24 @@ def main() -> None:
                 seconds[name] = min(passed, seconds.get(name, passed))
         expected = depths["PyTorch"]
         spread = expected.max() - expected.min()
-        print(f"{options.size}, {side} x {side}, {options.threads} threads")
-        print(f"{'form':32}{'s':>9}{'ratio':>8}{'MB':>9}{'differs':>10}")
-        for name, form in forms.items():
-            differs = ((depths[name] - expected).abs().max() / spread).item()
-            ratio = seconds[name] / seconds[PEER]
-            size = f"{form.size / 1e6:.1f}"
-            print(f"{name:32}{seconds[name]:9.4f}{ratio:8.2f}{size:>9}{differs:10.1e}")
+        rows = {
+            name: {
+                "seconds": round(seconds[name], 5),
+                "ratio": round(seconds[name] / seconds[PEER], 3),
+                "megabytes": round(form.size / 1e6, 1),
+                "differs": float(f"{(depths[name] - expected).abs().max() / spread:.1e}"),
+            }
+            for name, form in forms.items()
+        }
+    device = describe_device(options.threads)
+    print(f"{options.size}, {side} x {side}, {options.threads} threads of {device['cpu']}")
+    print(f"{'form':32}{'s':>9}{'ratio':>8}{'MB':>9}{'differs':>10}")
+    for name, row in rows.items():
+        print("{:32}{:9.4f}{:8.2f}{:9.1f}{:10.1e}".format(name, *row.values()))
+    results = json.loads(options.output.read_text()) if options.output.is_file() else {}
+    results[options.size] = {"device": device, "side": side, "forms": rows}
+    write_text(options.output, json.dumps(results, indent=2) + "\n")
+    print(f"wrote {options.output}")
 
 
 def build_model(size: str) -> DavidForDensePrediction:
