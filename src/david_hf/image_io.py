@@ -78,6 +78,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_plain_mode(image: Image.Image) -> Image.Image:
+    if image.mode == "F" and not np.isfinite(np.asarray(image)).all():
+        raise ValueError("expected pixels that are finite, got NaN or infinity")
     if image.mode in ("RGB", "F"):
         return image
     # As the image processor reads it, so that a file and a PIL image give the same maps.

@@ -30,6 +30,7 @@ __all__ = [
     "ModelLoadError",
     "Prediction",
     "bundled_checkpoint",
+    "check_device",
     "default_device",
 ]
 
@@ -90,7 +91,10 @@ class DavidPredictor:
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path | None = None, device: str | torch.device | None = None
+        cls,
+        model: str | Path | None = None,
+        device: str | torch.device | None = None,
+        revision: str | None = None,
     ) -> "DavidPredictor":
         """Load a checkpoint, or an ONNX file, with whatever heads it has.
 
@@ -98,6 +102,7 @@ class DavidPredictor:
             model: Local folder, Hub id or .onnx file (see `OnnxDavid.from_file`); None takes the
                 checkpoint that comes with the package.
             device: Where to run; None takes an accelerator if there is one.
+            revision: Commit, branch or tag on the Hub; None takes its main branch.
 
         Raises:
             ModelLoadError: If there is no such checkpoint or device, or the checkpoint is of
@@ -107,14 +112,15 @@ class DavidPredictor:
             network = OnnxDavid.from_file(model, providers_of_device(device))
             return cls(network, network.image_processor(), network.tasks)
         source = _find_source(bundled_checkpoint() if model is None else model)
-        _check_device(device)
+        check_device(device)
+        pinned: dict[str, Any] = {} if revision is None else {"revision": revision}
         try:
-            config = DavidConfig.from_pretrained(source)
+            config = DavidConfig.from_pretrained(source, **pinned)
             model_class, tasks = _class_and_tasks(config)
             loaded: Any = model_class.from_pretrained(
-                source, config=config, output_loading_info=True
+                source, config=config, output_loading_info=True, **pinned
             )
-            processor = DavidImageProcessor.from_pretrained(source)
+            processor = DavidImageProcessor.from_pretrained(source, **pinned)
         except Exception as error:  # a broken checkpoint fails anywhere in transformers
             raise ModelLoadError(f"cannot load {source}: {first_line(error)}") from error
         checkpoint, info = loaded
@@ -175,11 +181,12 @@ class DavidPredictor:
 
         Raises:
             ModelLoadError: If the model lacks one of the tasks.
+            RuntimeError: If the model gives NaN or infinity, as of a photo that holds such.
         """
         wanted = self.check_tasks(tasks)
         if not images:
             return []
-        photos = [self.processor.process_image(image) for image in images]
+        photos = [self.processor.process_image(image, do_convert_rgb=True) for image in images]
         if isinstance(self.model, OnnxDavid) and self.model.signature.includes_processing:
             outputs = (self.model(_to_photos(pixels)) for pixels in photos)
             return [self._restore(wanted, output, None)[0] for output in outputs]
@@ -207,6 +214,8 @@ class DavidPredictor:
         }[task]
         # On the CPU: the maps of a large photo would not fit a small accelerator.
         on_cpu = {name: outputs[name].cpu()}
+        if not on_cpu[name].isfinite().all():
+            raise RuntimeError(f"the model gave NaN or infinity for {task}")
         return [restored[name].numpy() for restored in post_process(on_cpu, sizes)]
 
 
@@ -234,17 +243,18 @@ def _find_source(model: str | Path) -> str:
     return name
 
 
-def _check_device(device: str | torch.device | None) -> None:
-    """Reach for the device before a checkpoint is downloaded for it."""
-    if device is None:
-        return
+def check_device(device: str | torch.device | None) -> torch.device:
+    """Reach for the device before a checkpoint is downloaded for it; None is the default one.
+
+    Raises:
+        ModelLoadError: If it is unknown, or torch was built without it.
+    """
     try:
-        torch.empty(1, device=device)
-    except (
-        RuntimeError,
-        AssertionError,
-    ) as error:  # an unknown one, or one torch was built without
+        place = default_device() if device is None else torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError) as error:
         raise ModelLoadError(f"cannot run on {device}: {first_line(error)}") from error
+    return place
 
 
 def _class_and_tasks(

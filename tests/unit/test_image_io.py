@@ -118,6 +118,16 @@ def test_a_truncated_file_is_one_clear_error(kind: str, tmp_path: Path) -> None:
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_float_image_that_is_not_finite_is_refused(value: float, tmp_path: Path) -> None:
+    pixels = np.full((4, 5), 0.5, np.float32)
+    pixels[1, 2] = value
+    Image.fromarray(pixels).save(tmp_path / "photo.tif")
+
+    with pytest.raises(ImageReadError, match=r"photo\.tif: expected pixels that are finite, got"):
+        load_image(tmp_path / "photo.tif")
+
+
 def test_files_that_are_no_images_are_named(tmp_path: Path) -> None:
     text, empty = tmp_path / "text.jpg", tmp_path / "empty.png"
     text.write_text("no picture at all")

@@ -323,6 +323,8 @@ def test_without_padding_maps_are_stretched_back(backend: Any) -> None:
 
     expected = cv2.resize(depth[0].numpy(), (20, 30), interpolation=cv2.INTER_CUBIC)
     np.testing.assert_allclose(maps[0]["predicted_depth"].numpy(), expected, atol=1e-5)
+    of_a_call = backend(size=SIZE).post_process_depth_estimation(outputs, [(30, 20)], do_pad=False)
+    torch.testing.assert_close(of_a_call[0]["predicted_depth"], maps[0]["predicted_depth"])
 
 
 @backends

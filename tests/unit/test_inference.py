@@ -77,6 +77,15 @@ def test_kernels_are_channels_last_on_a_cpu(dense_checkpoint: Path) -> None:
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
 
 
+def test_maps_that_are_not_finite_are_refused(dense_checkpoint: Path) -> None:
+    predictor = DavidPredictor.from_pretrained(dense_checkpoint, "cpu")
+    with torch.no_grad():
+        next(predictor.model.parameters()).fill_(torch.nan)  # type: ignore[union-attr]
+
+    with pytest.raises(RuntimeError, match="the model gave NaN or infinity for depth"):
+        predictor.predict(np.zeros((20, 30, 3), np.uint8))
+
+
 def test_only_the_tasks_asked_for_are_made(dense: DavidPredictor) -> None:
     prediction = dense.predict(make_picture(9, 8), ["alpha"])
 

@@ -335,6 +335,10 @@ def test_a_file_that_includes_the_processing_takes_the_photo_as_it_is(tmp_path: 
     for image in (pixels, pixels / np.float32(255), pixels.astype(np.uint16) * 257):
         alpha_map = predictor.predict(image).alpha
         np.testing.assert_allclose(alpha_map, pixels[..., 0] / 255.0, atol=1e-6)
+    transparent = np.dstack([pixels, pixels[..., 1]])
+    for image in (pixels[..., 0], pixels[..., 0].astype(np.uint16) * 257, transparent):
+        alpha_map = predictor.predict(image).alpha
+        np.testing.assert_allclose(alpha_map, pixels[..., 0] / 255.0, atol=1e-6)
 
 
 def test_outputs_without_a_declared_shape_are_looked_at(tmp_path: Path) -> None:

@@ -58,8 +58,9 @@ class AlignmentGroup:
         sample, notes = test.sample, list(test.notes)
         metrics: dict[str, Metrics] = {}
         mask, pool = sample.foreground, None
-        if mask.sum() < MIN_PIXELS and {"depth", "normals"} & set(self._benchmark.tasks):
-            notes.append("nobody inside the mask: depth and normals not measured")
+        if mask.sum() < MIN_PIXELS:
+            if sample.depth_m is not None or sample.normals is not None:
+                notes.append("nobody inside the mask: depth and normals not measured")
         else:
             self._keep_depth(sample, maps, mask)
             pool = self._add_normals(sample, maps, mask, metrics, notes)

@@ -24,7 +24,7 @@ from .measure import POOL_BINS_PER_DEG, AlignmentGroup, Measured
 from .metrics.normals import NormalPool
 from .predictors.base import Maps, Predictor
 from .results import EvaluationResult, ImageResult, Metrics
-from .samples import TestSample, TestSamples
+from .samples import TestSample, TestSamples, digest
 
 PARTS = "parts"
 SETTINGS = "settings.json"
@@ -81,11 +81,17 @@ def evaluate(
 
     Raises:
         ValueError: If there is no such data set, if a sample is damaged, if model and benchmark
-            have no task in common, or if `output` holds the results of something else.
+            have no task in common, or if `output` holds the results of something else, or of data
+            that was changed since.
         OSError: If the results cannot be written.
     """
     options = options or RunOptions()
     source = benchmark.open(root, options.data_options)
+    if benchmark.depth.group == "sequence" and source.sequence(0) is None:
+        raise ValueError(
+            f"{source.name} tells no sequences apart: expected one alignment for each image or for "
+            "the data set"
+        )
     shared = [task for task in benchmark.tasks if task in predictor.tasks]
     if not shared:
         raise ValueError(
@@ -99,6 +105,8 @@ def evaluate(
         claim(output, settings)
     state.wait_for_everyone()
     done = read_journals(output / PARTS)
+    if state.is_main_process:
+        _check_unchanged(source, done)
     state.wait_for_everyone()  # nobody writes before all have read
     run = _Run(benchmark, predictor, TestSamples(source, benchmark), options)
     units = [
@@ -161,6 +169,24 @@ def claim(output: Path, settings: dict[str, Any]) -> None:
     if any(not found.name.startswith(".") for found in output.iterdir()):
         raise ValueError(f"{output}: expected a folder for the results, got one with other files")
     write_text(path, json.dumps(settings, indent=1) + "\n")
+
+
+def _check_unchanged(source: SampleSource, done: Mapping[int, Measured]) -> None:
+    """Refuse to go on where pictures or labels are others than those that were measured.
+
+    Raises:
+        ValueError: If one is.
+    """
+    if source.renders_rows:
+        return
+    for position, measured in done.items():
+        row = source.row(position)
+        if (row["id"], digest(row)) != (measured.image.id, measured.image.sha256):
+            raise ValueError(
+                f"{source.root}: expected the data that was measured before, but {row['id']} is "
+                f"not, or no longer, what {measured.image.id} was; take another folder for the "
+                "results"
+            )
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
@@ -241,7 +267,13 @@ class _Run:
     def _predictions(self, positions: Sequence[int]) -> Iterator[tuple[TestSample, Maps]]:
         for batch in self._batches(positions):
             maps = self.predictor.predict([test.photo for test in batch])
-            yield from zip(batch, maps, strict=True)
+            yield from zip(batch, map(self._turned, maps), strict=True)
+
+    def _turned(self, maps: Maps) -> Maps:
+        """Depth that grows as the ground truth does, for the fit that turns nothing by itself."""
+        protocol = self.protocol
+        is_fine = protocol.estimator != "median_mad" or protocol.space == self.predictor.depth_space
+        return maps if is_fine or maps.depth is None else replace(maps, depth=-maps.depth)
 
     def _batches(self, positions: Sequence[int]) -> Iterator[list[TestSample]]:
         workers = self.options.num_workers if len(positions) > 1 else 0
@@ -262,7 +294,7 @@ def _units(source: SampleSource, positions: Sequence[int], group: str) -> list[l
     """Positions by what shares one alignment."""
     if group == "image":
         return [[position] for position in positions]
-    units: dict[str, list[int]] = {}
+    units: dict[str | None, list[int]] = {}
     for position in positions:
         name = source.sequence(position) if group == "sequence" else "all"
         units.setdefault(name, []).append(position)

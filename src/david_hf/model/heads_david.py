@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from .activations_david import build_activation
@@ -69,8 +70,10 @@ class DavidHead(nn.Module):
             return self.predict(features)
         # The gradients of a depth map, or what is left of 1 - alpha, are less than half precision
         # tells apart at the values that they are differences of.
+        weight, bias = self.predict.weight, self.predict.bias
+        assert bias is not None
         with torch.autocast(device, enabled=False):
-            return self.predict(features.float())
+            return F.conv2d(features.float(), weight.float(), bias.float())
 
     def to_map(self, raw: torch.Tensor) -> torch.Tensor:
         """Turn raw values into the map the model returns."""

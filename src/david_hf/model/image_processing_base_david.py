@@ -121,7 +121,7 @@ class DavidBaseImageProcessor(BaseImageProcessor):
         return reverse_colours(pixels) if options["channel_order"] == "bgr" else pixels
 
     def post_process_depth_estimation(
-        self, outputs: Any, target_sizes: TargetSizes | None = None
+        self, outputs: Any, target_sizes: TargetSizes | None = None, do_pad: bool | None = None
     ) -> list[dict[str, torch.Tensor]]:
         """Bring predicted depth to the size of each image.
 
@@ -129,6 +129,7 @@ class DavidBaseImageProcessor(BaseImageProcessor):
             outputs: Output of a model with `predicted_depth` of shape (B, h, w).
             target_sizes: (height, width) of each image, as pairs or as a tensor of shape (B, 2).
                 Without it, maps stay as the model gave them.
+            do_pad: As the images were processed; None takes the option of the processor.
 
         Returns:
             For each image `{"predicted_depth": (H, W)}`, float32, relative, larger = nearer.
@@ -137,17 +138,18 @@ class DavidBaseImageProcessor(BaseImageProcessor):
             ValueError: If the output is not there, or sizes do not match the batch.
         """
         depth = _float_output(outputs, "predicted_depth")
-        restored = self._restore(depth[:, None], target_sizes)
+        restored = self._restore(depth[:, None], target_sizes, do_pad)
         return [{"predicted_depth": maps[0]} for maps in restored]
 
     def post_process_normal_estimation(
-        self, outputs: Any, target_sizes: TargetSizes | None = None
+        self, outputs: Any, target_sizes: TargetSizes | None = None, do_pad: bool | None = None
     ) -> list[dict[str, torch.Tensor]]:
         """Bring predicted normals to the size of each image and back to unit length.
 
         Args:
             outputs: Output of a model with `normals` of shape (B, 3, h, w).
             target_sizes: As in `post_process_depth_estimation`.
+            do_pad: As there.
 
         Returns:
             For each image `{"normals": (3, H, W)}`, float32, X right, Y up, Z to the camera.
@@ -155,19 +157,20 @@ class DavidBaseImageProcessor(BaseImageProcessor):
         Raises:
             ValueError: If the output is not there, or sizes do not match the batch.
         """
-        restored = self._restore(_float_output(outputs, "normals"), target_sizes)
+        restored = self._restore(_float_output(outputs, "normals"), target_sizes, do_pad)
         if target_sizes is not None:
             restored = [maps.div_(_length(maps) + 1e-8) for maps in restored]
         return [{"normals": maps} for maps in restored]
 
     def post_process_image_matting(
-        self, outputs: Any, target_sizes: TargetSizes | None = None
+        self, outputs: Any, target_sizes: TargetSizes | None = None, do_pad: bool | None = None
     ) -> list[dict[str, torch.Tensor]]:
         """Bring the predicted soft foreground mask to the size of each image.
 
         Args:
             outputs: Output of a model with `alphas` of shape (B, 1, h, w).
             target_sizes: As in `post_process_depth_estimation`.
+            do_pad: As there.
 
         Returns:
             For each image `{"alphas": (H, W)}`, float32 in [0, 1], 1 = foreground.
@@ -175,12 +178,14 @@ class DavidBaseImageProcessor(BaseImageProcessor):
         Raises:
             ValueError: If the output is not there, or sizes do not match the batch.
         """
-        restored = self._restore(_float_output(outputs, "alphas"), target_sizes)
+        restored = self._restore(_float_output(outputs, "alphas"), target_sizes, do_pad)
         if target_sizes is not None:
             restored = [maps.clamp_(0.0, 1.0) for maps in restored]
         return [{"alphas": maps[0]} for maps in restored]
 
-    def _restore(self, maps: torch.Tensor, target_sizes: TargetSizes | None) -> list[torch.Tensor]:
+    def _restore(
+        self, maps: torch.Tensor, target_sizes: TargetSizes | None, do_pad: bool | None
+    ) -> list[torch.Tensor]:
         """Resize (B, C, h, w) to new maps (C, H, W) of each target size."""
         if target_sizes is None:
             return list(maps)
@@ -189,8 +194,9 @@ class DavidBaseImageProcessor(BaseImageProcessor):
                 f"expected one target size for each of {len(maps)} images, got {len(target_sizes)}"
             )
         sizes = [(int(height), int(width)) for height, width in target_sizes]
+        pad = bool(self.do_pad if do_pad is None else do_pad)
         return [
-            restore_to_image(item, height, width, pad=bool(self.do_pad))
+            restore_to_image(item, height, width, pad=pad)
             for item, (height, width) in zip(maps, sizes, strict=True)
         ]
 

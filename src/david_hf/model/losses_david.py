@@ -169,7 +169,7 @@ def align_scale_shift(
     Returns:
         The aligned prediction, shape (B, H, W).
     """
-    count = mask.sum(dim=(1, 2), keepdim=True).clamp_min(1)
+    count = mask.sum(dim=(1, 2), keepdim=True).clamp_min(_MIN_COUNT)
     prediction_mean = (mask * prediction).sum(dim=(1, 2), keepdim=True) / count
     target_mean = (mask * target).sum(dim=(1, 2), keepdim=True) / count
     centred = prediction - prediction_mean
@@ -241,7 +241,7 @@ def local_relief_loss(
     loss = prediction.new_zeros(())
     for grid in _LOCAL_GRIDS:
         residual, valid = _tiles(prediction - target, grid), _tiles(weights, grid)
-        count = valid.sum(dim=(1, 2), keepdim=True).clamp_min(1)
+        count = valid.sum(dim=(1, 2), keepdim=True).clamp_min(_MIN_COUNT)
         mean = (valid * residual).sum(dim=(1, 2), keepdim=True) / count
         nearness, is_out = _tiles(target, grid), valid == 0
         nearest = nearness.masked_fill(is_out, -torch.inf).amax(dim=(1, 2), keepdim=True)

@@ -182,7 +182,9 @@ class DavidModel(DavidPreTrainedModel):
                 f"pixel_values must have shape (B, {self.config.num_channels}, H, W), "
                 f"got {tuple(pixel_values.shape)}"
             )
-        image = self.normalize(pixel_values.to(self.dtype))
+        # Not `self.dtype`: replicas of `nn.DataParallel` have no parameters to ask.
+        stem: Any = self.resizer.levels[0]
+        image = self.normalize(pixel_values.to(stem[0].convolution.weight.dtype))
         sides = (self.config.image_size, self.config.image_size)
         encoder_image = F.interpolate(
             image,

@@ -11,6 +11,8 @@ from PIL import Image, ImageOps
 from transformers import Pipeline
 from transformers.image_utils import load_image
 
+from .image_inputs_david import to_channels_first, to_rgb, to_unit_range
+
 __all__ = [
     "DavidDensePredictionPipeline",
     "DavidImageMattingPipeline",
@@ -150,7 +152,7 @@ def draw_maps(photo: Image.Image, maps: dict[str, torch.Tensor]) -> dict[str, Im
         pictures["normal_map"] = Image.fromarray(colours)
     if alpha is not None:
         pictures["alpha"] = Image.fromarray(_to_bytes(alpha))
-        pictures["cutout"] = photo.convert("RGB")
+        pictures["cutout"] = _as_rgb(photo)
         pictures["cutout"].putalpha(pictures["alpha"])
     return pictures
 
@@ -165,6 +167,15 @@ def draw_depth(depth: torch.Tensor, alpha: torch.Tensor | None = None) -> np.nda
         inside = depth
     far, near = inside.min(), inside.max()
     return _to_bytes((depth - far) / (near - far).clamp_min(1e-12))
+
+
+def _as_rgb(photo: Image.Image) -> Image.Image:
+    """The colours in 8 bits; `Image.convert` would turn deeper ones white or black."""
+    pixels = to_rgb(to_channels_first(photo))
+    if pixels.dtype != torch.uint8:
+        planes = [to_unit_range(plane, 1 / 255) for plane in pixels]
+        return Image.fromarray(_to_bytes(torch.stack(planes, -1)))
+    return Image.fromarray(pixels.movedim(0, -1).numpy())
 
 
 def _to_bytes(values: torch.Tensor) -> np.ndarray:

@@ -405,8 +405,7 @@ def test_the_figures_of_a_card_are_means_by_category_and_by_group(
 
     assert (found["num_images"], found["david_hf"], found["torch"]) == (5, "0.1.0", "2.13.0")
     assert found["protocol"] == (
-        "mean over images; depth after scale-and-shift alignment; depth and normals on alpha > "
-        "0.5; predictions at the size of the image"
+        "mean over images; normals on alpha > 0.5; predictions at the size of the image"
     )
     assert found["overall"] == {"normals_mean_deg": 14.6}
     assert found["by_category"] == {
@@ -463,12 +462,28 @@ def test_groups_that_are_too_small_have_no_figures_in_a_card(sliced: EvaluationR
 
 
 def test_another_alignment_is_told_in_a_card(sliced: EvaluationResult) -> None:
-    depth = {"method": "scale", "estimator": "lad", "group": "sequence"}
-    settings = {**sliced.settings, "benchmark": {"depth": depth}}
+    depth = {"method": "scale", "space": "disparity", "estimator": "lad", "group": "sequence"}
+    settings = {**sliced.settings, "benchmark": {"depth": depth, "max_pixels": None}}
+    measured = make_images([{"depth": {"abs_rel": 0.5}}])
 
-    found = card_metrics(replace(sliced, settings=settings))
+    found = card_metrics(replace(sliced, images=measured, settings=settings))
 
-    assert "; depth after alignment of the scale (lad) by sequence; " in found["protocol"]
+    assert found["protocol"] == (
+        "mean over images; depth after alignment of the scale of one over depth (lad) by "
+        "sequence; depth on alpha > 0.5; predictions at the size of the image"
+    )
+
+
+def test_a_card_tells_only_what_was_measured() -> None:
+    result = make_result("photomatte85", make_images([{"alpha": {"iou": 0.5}}]))
+    model = {**result.settings["model"], "dtype": "bfloat16"}
+
+    found = card_metrics(replace(result, settings={**result.settings, "model": model}))
+
+    assert found["protocol"] == (
+        "mean over images; images of more than 2,073,600 pixels scaled down to so many; weights "
+        "in bfloat16"
+    )
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,70 @@ def test_results_of_something_else_are_not_mixed_in(people: Path, tmp_path: Path
         measured(people, people, benchmark)
 
 
+@pytest.mark.parametrize("change", ["picture", "order"])
+def test_data_that_was_changed_since_is_not_mixed_in(
+    change: str, plain: Path, tmp_path: Path
+) -> None:
+    for name in ("ben", "carl"):
+        save(plain / "images" / f"{name}.png", photo(len(name)))
+        save(plain / "alphas" / f"{name}.png", matte())
+    measured(plain, tmp_path / "out", options=replace(QUICK, limit=2))
+    if change == "picture":
+        save(plain / "alphas" / "carl.png", matte() * 0)
+    else:
+        for folder in ("images", "alphas"):
+            (plain / folder / "ben.png").rename(plain / folder / "dora.png")
+
+    with pytest.raises(ValueError, match="expected the data that was measured before, but"):
+        measured(plain, tmp_path / "out")
+
+
+def test_a_fit_that_turns_nothing_gets_depth_the_right_way_round(
+    plain: Path, tmp_path: Path
+) -> None:
+    class Nearness(StandInModel):
+        depth_space = "disparity"
+
+        def _maps(self, photo: Any) -> Any:
+            return replace(super()._maps(photo), depth=(1 / slope).astype(np.float32))
+
+    slope = np.linspace(1, 2, plain_depth().size).reshape(plain_depth().shape)
+    np.save(plain / "depths" / "anna.npy", slope)
+    benchmark = FOLDER.with_protocol({"space": "depth", "estimator": "median_mad"})
+
+    result = measured(plain, tmp_path / "out", benchmark, model=Nearness())
+
+    assert result.summary["depth"]["rank"] == pytest.approx(1)
+
+
+def test_frames_of_a_plain_folder_differ_in_their_numbers(plain: Path, tmp_path: Path) -> None:
+    source = FOLDER.open(plain)
+    source.stems = ["walk_001", "walk_002", "run1", "anna"]  # type: ignore[attr-defined]
+
+    assert [source.sequence(i) for i in range(4)] == ["walk_", "walk_", "run", "anna"]
+
+
+def test_a_data_set_without_sequences_has_no_alignment_by_them(
+    people: Path, tmp_path: Path
+) -> None:
+    benchmark = find_benchmark("synthetic").with_protocol({"group": "sequence"})
+
+    with pytest.raises(ValueError, match="generated tells no sequences apart"):
+        measured(people, tmp_path / "out", benchmark)
+
+
+def test_pictures_without_depth_and_normals_are_not_said_to_show_nobody(
+    plain: Path, tmp_path: Path
+) -> None:
+    for folder in ("depths", "normals"):
+        (plain / folder / "anna.npy").unlink()
+        (plain / folder).rmdir()
+
+    result = measured(plain, tmp_path / "out")
+
+    assert result.images[0].notes == ()
+
+
 def test_a_batch_holds_photos_of_any_size(people: Path, tmp_path: Path) -> None:
     model = StandInModel()
     options = replace(QUICK, batch_size=4, num_workers=1)

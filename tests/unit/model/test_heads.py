@@ -30,6 +30,16 @@ def test_autocast_rounds_features_and_no_raw_values(
     torch.testing.assert_close(found - 4.0, expected, rtol=0, atol=1e-6)
 
 
+def test_autocast_takes_weights_of_half_precision(generator: torch.Generator) -> None:
+    head = build_head("depth", tiny_vit_config()).bfloat16()
+    features = torch.randn(2, 8, 7, 9, generator=generator).bfloat16()
+
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head(features, (13, 18))
+
+    assert found.dtype == torch.float32
+
+
 def test_depth_grows_towards_the_camera_whatever_the_head_was_trained_for() -> None:
     raw = torch.tensor([[[[1.0, 2.0]]]])
 

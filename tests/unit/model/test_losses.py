@@ -56,6 +56,15 @@ def test_invariant_loss_ignores_scale_and_shift(generator: torch.Generator) -> N
     torch.testing.assert_close(loss, scale_shift_invariant_loss(prediction, target))
 
 
+def test_weights_may_sum_to_less_than_a_pixel(generator: torch.Generator) -> None:
+    target = random_map(generator, 1, 8, 8)
+    weights = torch.full_like(target, 0.1 / 64)
+
+    aligned = align_scale_shift(2 * target + 3, target, weights)
+
+    torch.testing.assert_close(aligned, target, atol=1e-5, rtol=0)
+
+
 def test_invariant_loss_of_a_step_against_a_ramp_is_known() -> None:
     prediction = torch.tensor([[[0.0, 0.0, 1.0, 1.0]]])
     target = torch.tensor([[[0.0, 1.0, 2.0, 3.0]]])

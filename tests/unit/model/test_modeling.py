@@ -253,6 +253,23 @@ def test_autocast_trains(generator: torch.Generator) -> None:
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
+def test_a_replica_without_parameters_predicts_the_same(generator: torch.Generator) -> None:
+    model = tiny_model(DavidForDensePrediction).eval()
+    images = random_images(generator)
+    expected = model(images).predicted_depth
+    # As `nn.DataParallel` makes them: weights are plain attributes.
+    for module in list(model.modules()):
+        weights = dict(module._parameters)
+        module._parameters.clear()
+        for name, value in weights.items():
+            object.__setattr__(module, name, value)
+
+    found = model(images).predicted_depth
+
+    assert not list(model.parameters())
+    torch.testing.assert_close(found, expected)
+
+
 def gradients(model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
     """Gradients of the summed depth, by parameter."""
     model.zero_grad()

@@ -29,6 +29,7 @@ class SampleSource(Sequence[HumanSample], ABC):
 
     name: ClassVar[str]
     splits: ClassVar[tuple[str, ...]]
+    renders_rows: ClassVar[bool] = False  # and does not just read them, which takes far longer
 
     def __init__(self, root: Path | str, split: str) -> None:
         self.root = Path(root)
@@ -50,9 +51,9 @@ class SampleSource(Sequence[HumanSample], ABC):
             ValueError: If a file is missing.
         """
 
-    def sequence(self, position: int) -> str:
-        """Name of the recording that a sample is a frame of; its own number where there is none."""
-        return str(position)
+    def sequence(self, position: int) -> str | None:
+        """Name of the recording that a sample is a frame of; None in a data set without such."""
+        return None
 
     @overload
     def __getitem__(self, position: int) -> HumanSample: ...

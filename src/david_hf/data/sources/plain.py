@@ -88,6 +88,10 @@ class PlainFolder(SampleSource):
     def __len__(self) -> int:
         return len(self.stems)
 
+    def sequence(self, position: int) -> str:
+        """Name of a sample without the number at its end: that of a frame."""
+        return self.stems[position].rstrip("0123456789")
+
     def row(self, position: int) -> Row:
         """Read one sample; maps that are no EXR files are turned into such, without loss.
 

@@ -55,6 +55,8 @@ class RenderedSource(SampleSource):
             rendering needs are not installed.
     """
 
+    renders_rows = True
+
     def __init__(self, root: Path | str, split: str, max_side: int | None = None) -> None:
         super().__init__(root, split)
         require_packages("embreex", "trimesh")

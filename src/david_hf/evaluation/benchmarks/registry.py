@@ -25,8 +25,8 @@ class DepthProtocol:
         method: See `metrics.depth.align`.
         space: "depth" or "disparity"; None takes what the model's depth is affine to.
         estimator: See `metrics.depth.align`.
-        group: What shares one alignment: each image, each sequence (images whose names differ in
-            their last part alone), or the whole data set.
+        group: What shares one alignment: each image, each sequence (`SampleSource.sequence`), or
+            the whole data set.
         max_depth_m: See `metrics.depth.align`.
     """
 

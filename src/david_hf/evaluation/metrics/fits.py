@@ -41,12 +41,19 @@ def fit_median(values: Values, wanted: Values) -> Fit:
     """Ratio of the medians (Eigen et al. 2014).
 
     Raises:
-        ValueError: If the median of the values is 0.
+        ValueError: If the median of the values is 0, or the ratio negative, which would turn the
+            prediction inside out.
     """
     middle = np.median(values)
     if middle == 0:
         raise ValueError("expected a prediction whose median is not 0; align it by a fit instead")
-    return float(np.median(wanted) / middle), 0.0
+    ratio = float(np.median(wanted) / middle)
+    if ratio < 0:
+        raise ValueError(
+            f"expected a prediction whose median is positive, got {middle:.4g}; align it by a fit "
+            "with a shift instead"
+        )
+    return ratio, 0.0
 
 
 def fit_median_mad(values: Values, wanted: Values) -> Fit:

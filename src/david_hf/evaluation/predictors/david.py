@@ -68,7 +68,7 @@ class DavidEvaluationPredictor(Predictor):
             ModelLoadError: If it cannot be loaded.
         """
         digest = digest_of_files(checkpoint.weight_files())
-        predictor = DavidPredictor.from_pretrained(checkpoint.source, device)
+        predictor = DavidPredictor.from_pretrained(checkpoint.source, device, checkpoint.revision)
         model: Any = predictor.model
         if dtype is not None:
             model.to(dtype)

@@ -15,7 +15,7 @@ from transformers.utils import IMAGE_PROCESSOR_NAME
 
 from david_hf.evaluation.metrics.depth import Space
 from david_hf.load_errors import ModelLoadError, first_line
-from david_hf.predictor import default_device
+from david_hf.predictor import check_device
 
 from .base import Maps, Photo, Predictor
 from .checkpoint import Checkpoint, digest_of_files
@@ -69,7 +69,7 @@ def load_model(
     Raises:
         ModelLoadError: If the device is missing, or weights are missing or cannot be loaded.
     """
-    place = _check_device(device)
+    place = check_device(device)
     files = checkpoint.weight_files()
     options = {"revision": checkpoint.revision, "trust_remote_code": trust_remote_code}
     try:
@@ -196,13 +196,3 @@ def resize_map(item: torch.Tensor, size: Size) -> torch.Tensor:
     planes = item.reshape(1, -1, *item.shape[-2:])
     resized = F.interpolate(planes, size, mode="bilinear", antialias=True)
     return resized.reshape(*item.shape[:-2], *size)
-
-
-def _check_device(device: str | torch.device | None) -> torch.device:
-    """Reach for the device before a checkpoint is downloaded for it."""
-    try:
-        place = default_device() if device is None else torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError) as error:  # unknown, or torch was built without it
-        raise ModelLoadError(f"cannot run on {device}: {first_line(error)}") from error
-    return place

@@ -78,16 +78,31 @@ def card_text(content: dict[str, Any]) -> str:
 
 
 def _protocol(result: EvaluationResult) -> str:
-    depth = result.settings["benchmark"]["depth"]
-    alignment = _ALIGNMENTS[depth["method"]]
+    benchmark, model = result.settings["benchmark"], result.settings["model"]
+    inside = [task for task in ("depth", "normals") if task in result.summary]
+    clauses = ["mean over images"]
+    if "depth" in inside:
+        clauses.append(f"depth {_alignment(benchmark['depth'], model)}")
+    if inside:
+        clauses.append(f"{' and '.join(inside)} on alpha > 0.5")
+    if benchmark["max_pixels"] is None:
+        clauses.append("predictions at the size of the image")
+    else:
+        clauses.append(
+            f"images of more than {benchmark['max_pixels']:,} pixels scaled down to so many"
+        )
+    if model.get("dtype", "float32") != "float32":
+        clauses.append(f"weights in {model['dtype']}")
+    return "; ".join(clauses)
+
+
+def _alignment(depth: dict[str, Any], model: dict[str, Any]) -> str:
+    text = _ALIGNMENTS[depth["method"]]
+    if (depth["space"] or model.get("depth_space")) == "disparity":
+        text += " of one over depth"
     if depth["estimator"] != "lstsq":
-        alignment += f" ({depth['estimator']})"
-    if depth["group"] != "image":
-        alignment += f" by {depth['group']}"
-    return (
-        f"mean over images; depth {alignment}; depth and normals on alpha > 0.5; predictions at "
-        "the size of the image"
-    )
+        text += f" ({depth['estimator']})"
+    return text if depth["group"] == "image" else f"{text} by {depth['group']}"
 
 
 def _means(images: Sequence[ImageResult]) -> dict[str, float]:
