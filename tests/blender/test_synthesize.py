@@ -19,7 +19,7 @@ from david_hf.data.sources.synthhuman import SynthHuman
 from david_hf.synthetic.factors import load_distributions
 from david_hf.synthetic.humans.person import make_person
 from david_hf.synthetic.production.quality import normal_agreement
-from david_hf.synthetic.rendering.blender import BlenderProcess, find_blender
+from david_hf.synthetic.rendering.blender import RENDER_SCRIPT, BlenderProcess, find_blender
 from david_hf.synthetic.rendering.labels import Render, read_render
 from david_hf.synthetic.sampler import DETAIL, SceneSampler, make_sampler
 from david_hf.synthetic.scene import Scene
@@ -258,6 +258,35 @@ def test_alpha_is_close_to_that_of_many_samples(
     few, many = render(blender, scene, tmp_path, 16), render(blender, scene, tmp_path, 64)
 
     assert np.abs(few.alpha - many.alpha).mean() < 0.01
+
+
+def test_a_renderer_ends_with_who_asked_it_in_the_midst_of_a_render(
+    alone: SceneSampler, blender: BlenderProcess, tmp_path: Path
+) -> None:
+    alone.sample(0, 1).save(tmp_path / "scene.npz")
+    assert blender.panoramas is not None
+    job = {
+        "scene": str(tmp_path / "scene.npz"),
+        "output": str(tmp_path / "out.exr"),
+        "panorama": str(blender.panoramas / "studio.exr"),
+        **{"samples": 100_000, "adaptive": False},
+    }
+    script = [find_blender(os.environ.get("DAVID_BLENDER")), str(RENDER_SCRIPT), "1"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(script, text=True, **pipes) as asked:
+        asked.stdout.readline()
+        asked.stdin.write(json.dumps(job) + "\n")
+        asked.stdin.flush()
+        time.sleep(5)  # it renders by now, and would for an hour
+        assert asked.poll() is None
+
+        asked.stdin.close()
+
+        try:
+            assert asked.wait(20) == 0
+        finally:
+            asked.kill()
+    assert not (tmp_path / "out.exr").exists()
 
 
 def test_labels_look_through_lenses_or_show_them(blender: BlenderProcess, tmp_path: Path) -> None:

@@ -6,4 +6,4 @@ imports bpy, and develops pictures and labels. `production` makes many, by many 
 """
 
 # Raised by every change after which the same seed gives another picture.
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4

@@ -36,8 +36,8 @@ def load_distributions(path: Path | None = None) -> Tree:
         path: YAML file that holds any part of the tree, or None.
 
     Raises:
-        ValueError: If the file is no YAML, names a factor that does not exist, or holds something
-            that is no distribution.
+        ValueError: If the file is no YAML, names a factor or an outcome that does not exist, or
+            holds something that is no distribution.
     """
     tree: Tree = {}
     for file in sorted(
@@ -72,9 +72,28 @@ def _replace(tree: Tree, given: Any, source: str, above: tuple[str, ...]) -> Non
         if _is_distribution(tree[name]):
             if not _is_distribution(value):
                 raise ValueError(f"{'.'.join(path)}: expected a distribution, got {value}")
+            _check(value, ".".join(path))
+            known, unknown = _names(tree[name]), _names(value) - _names(tree[name])
+            if unknown:
+                raise ValueError(
+                    f"{'.'.join(path)}: expected {', '.join(sorted(known)) or 'no names'}, got "
+                    f"{', '.join(sorted(unknown))}"
+                )
             tree[name] = value
         else:
             _replace(tree[name], value, source, path)
+
+
+def _names(distribution: Any) -> set[str]:
+    """Names that a distribution may give. Those of the package's own are all there are."""
+    if not isinstance(distribution, dict):
+        return {distribution} if isinstance(distribution, str) else set()
+    kind = next(iter(distribution))
+    if kind in ("choice", "shares"):
+        return {name for name in distribution[kind] if isinstance(name, str)}
+    if kind == "mixture":
+        return set().union(*(_names(part) for _, part in distribution[kind]))
+    return set().union(*map(_names, distribution["of"].values())) if "of" in distribution else set()
 
 
 def _leaves(tree: Tree, above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

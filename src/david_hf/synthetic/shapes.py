@@ -8,7 +8,7 @@ shape is asked to `fit` one picture. They may leave [0, 1]: pictures repeat.
 from itertools import pairwise, product
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .mesh import FloatArray, IntArray, Mesh, join, normalize
 
@@ -239,55 +239,3 @@ def ellipsoid(
     uv = np.stack(np.meshgrid(u, v), -1).reshape(-1, 2)
     vertices = (unit * np.asarray(radii, float)).reshape(-1, 3) + np.asarray(centre, float)
     return Mesh(vertices, faces, uv, uv_faces)
-
-
-def extrude(polygon: ArrayLike, depth: float) -> Mesh:
-    """A simple polygon (K, 2) in x and z, thickened by `depth` metres along y about y = 0.
-
-    Raises:
-        ValueError: If the polygon crosses itself.
-    """
-    ring = np.asarray(polygon, float)
-    if _area(ring) < 0:
-        ring = ring[::-1]
-    triangles = _ears(ring)
-    count = len(ring)
-
-    def at(y: float) -> FloatArray:
-        return np.stack([ring[:, 0], np.full(count, y), ring[:, 1]], 1)
-
-    front, back = at(-depth / 2), at(depth / 2)
-    sides = [quad(front[k], [0, depth, 0], front[(k + 1) % count] - front[k]) for k in range(count)]
-    flipped = triangles[:, ::-1]
-    faces = [Mesh(front, triangles, ring, triangles), Mesh(back, flipped, ring, flipped)]
-    return join([*faces, *sides])
-
-
-def _area(ring: FloatArray) -> float:
-    following = np.roll(ring, -1, 0)
-    return float((ring[:, 0] * following[:, 1] - ring[:, 1] * following[:, 0]).sum() / 2)
-
-
-def _ears(ring: FloatArray) -> IntArray:
-    """Triangles (K - 2, 3) of an anticlockwise polygon (K, 2), by cutting off ears."""
-    left, triangles = list(range(len(ring))), []
-    while len(left) > 3:
-        for k in range(len(left)):
-            corner = [left[k - 1], left[k], left[(k + 1) % len(left)]]
-            others = ring[[i for i in left if i not in corner]]
-            if _area(ring[corner]) > 0 and not _inside(others, ring[corner]).any():
-                triangles.append(corner)
-                left.pop(k)
-                break
-        else:
-            raise ValueError("expected a polygon that does not cross itself")
-    if _area(ring[left]) <= 0:
-        raise ValueError("expected a polygon that does not cross itself")
-    return np.array([*triangles, left])
-
-
-def _inside(points: FloatArray, triangle: FloatArray) -> NDArray[np.bool_]:
-    edges = np.roll(triangle, -1, 0) - triangle
-    relative = points[:, None] - triangle
-    turns = edges[:, 0] * relative[..., 1] - edges[:, 1] * relative[..., 0]
-    return np.asarray((turns >= 0).all(1))

@@ -79,6 +79,16 @@ def test_a_program_that_is_no_renderer_is_refused(tmp_path: Path) -> None:
         BlenderProcess(str(chatty))
 
 
+def test_the_banner_of_a_binary_is_no_answer(tmp_path: Path) -> None:
+    binary = make_executable(tmp_path / "blender")
+    binary.write_text(
+        "#!/bin/sh\necho 'Blender 5.0.1 (hash 1234)'\necho '{\"blender\": \"5.0\"}'\ncat\n"
+    )
+
+    with BlenderProcess(str(binary)) as process:
+        assert process.version == "5.0"
+
+
 def test_a_render_that_takes_too_long_is_ended(renderer: str, tmp_path: Path) -> None:
     plan(tmp_path, hang=[10])
 

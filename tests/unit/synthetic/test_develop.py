@@ -22,6 +22,7 @@ from david_hf.synthetic.rendering.develop import (
     exposure,
     foreground,
     panorama_view,
+    read_panorama,
 )
 from david_hf.synthetic.rendering.labels import Render, read_render
 from david_hf.synthetic.rendering.sample_files import develop_sample, write_exr, write_sample
@@ -70,7 +71,12 @@ def test_a_picture_that_is_no_panorama_is_bad_input(tmp_path: Path) -> None:
     write_exr(tmp_path / "grey.exr", Y=grey)
     write_exr(tmp_path / "whole.exr", R=grey, G=grey, B=grey)
     (tmp_path / "empty.exr").touch()
-    (tmp_path / "cut.exr").write_bytes((tmp_path / "whole.exr").read_bytes()[:200])
+    content = (tmp_path / "whole.exr").read_bytes()
+    (tmp_path / "cut.exr").write_bytes(content[:200])
+    noise = np.random.default_rng(0).random((64, 128))
+    write_exr(tmp_path / "noise.exr", R=noise, G=noise, B=noise)
+    content = (tmp_path / "noise.exr").read_bytes()
+    (tmp_path / "half.exr").write_bytes(content[: len(content) // 2])
 
     check_panorama(tmp_path / "whole.exr")
     with pytest.raises(ValueError, match=r"grey.exr: expected the channels R, G and B, got Y"):
@@ -78,6 +84,9 @@ def test_a_picture_that_is_no_panorama_is_bad_input(tmp_path: Path) -> None:
     for name in ("empty", "cut"):
         with pytest.raises(ValueError, match=rf"{name}.exr: expected a panorama in OpenEXR"):
             check_panorama(tmp_path / f"{name}.exr")
+    check_panorama(tmp_path / "half.exr")  # whose header is whole
+    with pytest.raises(ValueError, match=r"half.exr: expected a panorama that is whole"):
+        read_panorama(tmp_path / "half.exr")
 
 
 def test_the_photo_behind_people_is_a_factor(tmp_path: Path) -> None:

@@ -170,3 +170,21 @@ def test_a_group_that_was_drawn_in_vain_is_forgotten() -> None:
     draws.drop("lamps")
 
     assert draws.drawn == {"lamp": True}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "scene: {backdrop: {choice: {rooms: 1}}}",
+        "scene: {backdrop: {mixture: [[1, rooms]]}}",
+        "scene: {backdrop: {by: dark, of: {true: photo, other: {choice: {rooms: 1}}}}}",
+    ],
+)
+def test_outcomes_that_nothing_knows_are_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "factors.yaml"
+    path.write_text(text)
+
+    with pytest.raises(
+        ValueError, match=r"scene\.backdrop: expected panorama, photo, room, got ro"
+    ):
+        load_distributions(path)

@@ -4,9 +4,11 @@ import contextlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -213,8 +215,50 @@ def test_one_process_at_a_time_loads_anny_until_its_cache_is_built(
     with worker.first_alone(config):
         assert is_locked()
         assert not (cache / "v14").exists()  # half of it cannot be read
+        (cache / "v14").mkdir()
+        (cache / "v14" / "blend_shapes.safetensors").touch()
     with worker.first_alone(config):
         assert not is_locked()
+    shutil.rmtree(cache / "v14")  # as `rm -rf cache/*` does, which leaves hidden files
+    with worker.first_alone(config):
+        assert is_locked()
+
+
+def test_scratch_of_killed_workers_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    for name, age_s in (("david_scene_old", 7200), ("david_scene_new", 60), ("other", 7200)):
+        (tmp_path / name).mkdir()
+        then = time.time() - age_s
+        os.utime(tmp_path / name, (then, then))
+
+    worker.remove_stale_scratch()
+
+    assert {path.name for path in tmp_path.iterdir()} == {"david_scene_new", "other"}
+
+
+def test_paths_for_other_folders_are_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = GenerateConfig(output=Path("people"), count=3, hdri_dir=Path("light"))
+
+    found = config.resolved()
+
+    assert (found.output, found.hdri_dir) == (tmp_path / "people", tmp_path / "light")
+    assert replace(found, output=config.output, hdri_dir=config.hdri_dir) == config
+
+
+def test_a_damaged_background_is_named_before_the_work(
+    config: GenerateConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "street.jpg").write_bytes(b"nonsense")
+
+    with pytest.raises(ValueError, match=r"street\.jpg: "):
+        generate(replace(config, backgrounds_dir=tmp_path / "photos"))
+    assert not list(config.output.glob("*"))
 
 
 def test_first_samples_that_all_fail_end_the_run() -> None:
@@ -368,6 +412,7 @@ def test_a_killed_worker_is_replaced(config: GenerateConfig, tmp_path: Path) -> 
 
 RUN = """
 import sys
+import tempfile
 from pathlib import Path
 from david_hf.synthetic.production.config import GenerateConfig
 from david_hf.synthetic.production.generate import generate

@@ -61,6 +61,9 @@ def sample_pose(draws: Draws, model: BodyModel, rest: RestBody, close_up: bool) 
     pushed out; a pose that cannot be repaired is drawn again, and in the end the body stands
     plainly. The factors `repairs` and `redraws` tell what was necessary.
 
+    Raises:
+        ValueError: If not even that can be repaired: the scene is to be drawn again.
+
     Args:
         draws: Of the section "pose".
         model: The body model.
@@ -81,6 +84,8 @@ def sample_pose(draws: Draws, model: BodyModel, rest: RestBody, close_up: bool) 
         body, fits = _fit(draws, solver, plan)
         if fits:
             break
+    else:
+        raise ValueError(f"limbs enter each other, even {PLAIN_POSE}")
     first = "R" if draws("mirrored") else "L"
     if entry.wall == "side":
         body = turned(body, side_sign(first) * TO_WALL_DEG)

@@ -1,7 +1,7 @@
 """What to generate, and what every worker needs to know of it."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,15 @@ class GenerateConfig:
                 raise ValueError(f"{folder}: no such folder")
         if self.factors is not None and not self.factors.is_file():
             raise ValueError(f"{self.factors}: no such file")
+
+    def resolved(self) -> "GenerateConfig":
+        """The same with absolute paths, for processes that run in other folders."""
+        paths = {
+            item.name: getattr(self, item.name).resolve()
+            for item in fields(self)
+            if isinstance(getattr(self, item.name), Path)
+        }
+        return replace(self, **paths)
 
     def panoramas(self, blenders: Path | None) -> dict[str, Path]:
         """Panoramas to draw from, by name.

@@ -145,7 +145,7 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / SETTINGS_NAME
     if path.is_file():
         differences = _differences(read_settings(folder), settings)
-        if differences and any(folder.glob("cam_*.txt")):
+        if differences and (any(folder.glob("cam_*.txt")) or _is_at_work(folder)):
             named = "; ".join(differences[:MAX_NAMED])
             more = len(differences) - MAX_NAMED
             rest = f"; and {more} more" if more > 0 else ""
@@ -159,6 +159,13 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
         raise GenerateError(f"{folder} holds samples without {SETTINGS_NAME}: take another folder")
     with whole_file(path) as unfinished:
         unfinished.write_text(json.dumps(settings, indent=1), "utf-8")
+
+
+def _is_at_work(folder: Path) -> bool:
+    """Whether another run seems to be writing its first samples."""
+    young = time.time() - STALE_S
+    partial = (path for path in folder.glob(f"{PARTIAL}*") if path.is_dir())
+    return any(path.stat().st_mtime > young for path in partial)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

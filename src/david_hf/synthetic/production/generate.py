@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from david_hf.data.backgrounds import find_photos
+from david_hf.data.backgrounds import find_photos, read_photo
 from david_hf.data.contact_sheet import write_contact_sheet
 from david_hf.data.sources.synthhuman import SynthHuman
 from david_hf.synthetic.factors import load_distributions
 from david_hf.synthetic.rendering.blender import BlenderProcess, find_blender
+from david_hf.synthetic.rendering.develop import read_panorama
 
 from .config import GenerateConfig, GenerateError, Recipe, num_cores
 from .folder import claim, complete_indices, missing_indices, remove_partial, settings_of, versions
@@ -80,15 +81,18 @@ def prepare(config: GenerateConfig) -> Recipe:
     """
     config.check()
     tree = load_distributions(config.factors)
-    if config.backgrounds_dir is not None:
-        find_photos(config.backgrounds_dir)
     with BlenderProcess(find_blender(config.blender)) as blender:
-        lights = tuple(config.panoramas(blender.panoramas))
+        panoramas = config.panoramas(blender.panoramas)
         found = versions(blender.version)
+    # Whole, once: a damaged one would end every sample that draws it, or light it in magenta.
+    for path in panoramas.values():
+        read_panorama(path)
+    for path in find_photos(config.backgrounds_dir) if config.backgrounds_dir else []:
+        read_photo(path)
     threads = 1
     if config.workers is not None and config.ray_address is None:
         threads = max(1, num_cores() // config.workers)
-    return Recipe(config, tree, lights, found, threads)
+    return Recipe(config, tree, tuple(panoramas), found, threads)
 
 
 def generate(
@@ -179,4 +183,6 @@ def sum_up(config: GenerateConfig) -> None:
     remove_partial(config)
     if complete_indices(config.output, config.foreground):
         write_index(config.output)
+        if count_rows(config.output) != len(complete_indices(config.output, config.foreground)):
+            write_index(config.output)  # another run made more, and its index may have come first
         write_contact_sheet(SynthHuman(config.output), config.output / SHEET_NAME)

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .config import GenerateError, Recipe
@@ -35,6 +36,8 @@ def make_on_ray(
     except ImportError as error:
         raise GenerateError("ray is not installed: pip install 'david-hf[ray]'") from error
     address = str(recipe.config.ray_address)
+    # Workers run in folders of their own.
+    recipe = replace(recipe, config=recipe.config.resolved())
     try:
         _reach(address)
         ray.init(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
 from david_hf.synthetic.mesh import FloatArray, normalize
+from david_hf.synthetic.rendering.develop import face_disc
 from david_hf.synthetic.rendering.labels import Render
 from david_hf.synthetic.rendering.sample_files import Sample
 from david_hf.synthetic.scene import Scene
@@ -193,12 +194,6 @@ def _exposure(sample: Sample, scene: Scene) -> list[str]:
 
 
 def _metered(scene: Scene, figure: Mask) -> Mask:
-    """Pixels (H, W) of a 6 cm disc around the face, or the figure where the face is not seen."""
-    camera, face = scene.camera, scene.faces[0]
-    if (camera.position - face.position) @ face.facing <= 0:
-        return figure
-    (x, y), depth = _project_face(scene)
-    rows, columns = np.mgrid[0 : camera.height, 0 : camera.width] + 0.5
-    radius = max(0.06 / max(depth, 1e-3) * camera.focal_px, 2.0)
-    disc = (np.hypot(columns - x, rows - y) < radius) & figure
+    """Pixels (H, W) that the exposure was made for: the face, or the figure if that is not seen."""
+    disc = face_disc(scene.camera, scene.faces[0], figure)
     return disc if disc.sum() >= 8 else figure

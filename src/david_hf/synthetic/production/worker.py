@@ -5,6 +5,7 @@ import importlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,9 @@ from .folder import is_complete, partial_folder, publish, sample_names, versions
 from .quality import check
 
 MAX_ATTEMPTS = 8  # scenes drawn for one sample
+READY = ".david-ready"  # in anny's cache
+SCRATCH = "david_scene_"
+STALE_S = 3600.0  # no scene takes so long
 
 
 class Sampler(Protocol):
@@ -76,7 +80,9 @@ class SampleMaker:
         except BaseException:
             self._blender.close()
             raise
-        self._scratch = tempfile.TemporaryDirectory(prefix="david_scene_")
+        remove_stale_scratch()
+        self._scratch = tempfile.TemporaryDirectory(prefix=SCRATCH)
+        self._has_drawn = False
 
     def _check_machine(self) -> None:
         """Samples must not depend on which machine makes them."""
@@ -137,11 +143,14 @@ class SampleMaker:
         except (OSError, MemoryError):
             raise
         except (KeyError, TypeError, AttributeError, NameError) as error:
-            # No odd scene but a wrong distribution, whose people would be missing from the set.
+            if self._has_drawn:
+                raise
+            # No odd scene but a wrong distribution, with which no other could be drawn either.
             raise GenerateError(f"sample {index} cannot be drawn: {_describe(error)}") from error
         except Exception as error:
             rejected.append(f"sampling {_describe(error)}")
             return None
+        self._has_drawn = True
         return replace(scene, lens_labels=self._config.lens_labels)
 
     def _render(self, scene: Scene) -> Render:
@@ -203,6 +212,14 @@ class SampleMaker:
             shutil.rmtree(partial, ignore_errors=True)
 
 
+def remove_stale_scratch() -> None:
+    """Remove what workers that were killed left among the temporary files."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError):  # of somebody else
+            if time.time() - folder.stat().st_mtime > STALE_S:  # each scene is put in and taken out
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def _make_sampler(recipe: Recipe) -> Sampler:
     config = recipe.config
     module, _, name = config.sampler_factory.partition(":")
@@ -231,8 +248,7 @@ def first_alone(config: GenerateConfig) -> Iterator[None]:
     """
     default = os.environ.get("ANNY_CACHE_DIR") or Path.home() / ".cache" / "anny"
     cache = Path(config.anny_cache_dir or default)
-    ready = cache / ".david-ready"
-    if ready.exists() or os.name == "nt":  # Windows has no flock
+    if _is_ready(cache) or os.name == "nt":  # Windows has no flock
         yield
         return
     import fcntl
@@ -240,7 +256,7 @@ def first_alone(config: GenerateConfig) -> Iterator[None]:
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / ".david-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not ready.exists():
+        if not _is_ready(cache):
             building = cache / ".david-building"
             if building.exists():  # it was killed while it wrote: anny cannot read what is there
                 for half in cache.glob("v[0-9]*"):
@@ -248,10 +264,21 @@ def first_alone(config: GenerateConfig) -> Iterator[None]:
                         shutil.rmtree(half)
             building.touch()
             yield
-            ready.touch()
+            (cache / READY).write_text(_anny_version())
             building.unlink()
             return
     yield
+
+
+def _is_ready(cache: Path) -> bool:
+    """Whether this anny's cache was built to its end, and is still there."""
+    mark = cache / READY
+    is_ours = mark.is_file() and mark.read_text() == _anny_version()
+    return is_ours and any(cache.glob("v[0-9]*/*"))
+
+
+def _anny_version() -> str:
+    return versions("")["anny"]
 
 
 def _describe(error: BaseException) -> str:

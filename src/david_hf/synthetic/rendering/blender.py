@@ -125,6 +125,8 @@ class BlenderProcess:
         timer.start()
         try:
             line = stdout.readline()
+            while line.startswith("Blender "):  # its name and version, from a binary
+                line = stdout.readline()
         finally:
             timer.cancel()
         if late.is_set():

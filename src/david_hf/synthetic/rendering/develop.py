@@ -28,7 +28,7 @@ def exposure(scene: Scene, render: Render, rng: np.random.Generator) -> FloatArr
     if not figure.any():
         return np.ones(3)
     face = scene.faces[0]
-    area, facing_us = _face_disc(scene.camera, face, figure), True
+    area, facing_us = face_disc(scene.camera, face, figure), True
     target, albedo = 0.62 * face.albedo.mean() ** 0.65, face.albedo
     if area.sum() < 8:
         area, facing_us = figure, False
@@ -47,7 +47,7 @@ def exposure(scene: Scene, render: Render, rng: np.random.Generator) -> FloatArr
     return float(np.clip(gain, 0.05, 30)) * balance
 
 
-def _face_disc(camera: Camera, face: Face, figure: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def face_disc(camera: Camera, face: Face, figure: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels of a 5.5 cm disc around the face, none when it is turned away."""
     to_camera = camera.position - face.position
     if face.facing @ to_camera < 0.2 * np.linalg.norm(to_camera):
@@ -95,11 +95,24 @@ def check_panorama(path: Path) -> None:
         raise ValueError(f"{path}: expected the channels R, G and B, got {', '.join(names)}")
 
 
+def read_panorama(path: Path) -> FloatArray:
+    """Pixels of an equirectangular panorama, linear (H, W, 3).
+
+    Raises:
+        ValueError: If it is no such file, or damaged.
+    """
+    check_panorama(path)
+    try:
+        channels = OpenEXR.File(str(path)).channels()
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"{path}: expected a panorama that is whole: {error}") from error
+    pixels = (channels.get("RGB") or channels["RGBA"]).pixels[..., :3].astype(np.float32)
+    return np.clip(pixels, 0, MAX_RADIANCE)  # suns overflow half floats
+
+
 def panorama_view(path: Path, camera: Camera, rotation_deg: float) -> FloatArray:
     """What the camera sees of an equirectangular panorama, linear (H, W, 3)."""
-    channels = OpenEXR.File(str(path)).channels()
-    pixels = (channels.get("RGB") or channels["RGBA"]).pixels[..., :3].astype(np.float32)
-    pixels = np.clip(pixels, 0, MAX_RADIANCE)  # suns overflow half floats
+    pixels = read_panorama(path)
     x, y, z = np.moveaxis(camera.rays(), -1, 0)
     angle = np.deg2rad(rotation_deg)
     azimuth = np.arctan2(

@@ -15,7 +15,9 @@ opacity.
 
 import json
 import os
+import queue
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -385,6 +387,19 @@ def hello():
     return {"ready": True, "blender": bpy.app.version_string, "panoramas": found}
 
 
+def requests():
+    """Lines of standard input; its end ends this process, in the midst of a render too."""
+    lines = queue.SimpleQueue()
+
+    def read():
+        for line in sys.stdin:
+            lines.put(line)
+        os._exit(0)  # who asked is gone
+
+    threading.Thread(target=read, daemon=True).start()
+    return iter(lines.get, None)
+
+
 def main():
     """Serve jobs until standard input ends."""
     # Blender prints its progress to standard output: keep that channel for the answers.
@@ -398,7 +413,7 @@ def main():
     answer(hello())
     if _cores:
         os.sched_setaffinity(0, _cores)
-    for line in sys.stdin:
+    for line in requests():
         job = json.loads(line)
         try:
             render(job)
