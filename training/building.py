@@ -173,16 +173,7 @@ def freeze(model: DavidForDensePrediction, frozen_blocks: int) -> None:
 def build_optimizer(
     config: TrainConfig, model: torch.nn.Module, steps: int
 ) -> tuple[torch.optim.Optimizer, LambdaLR]:
-    """AdamW, or Muon for kernels and matrices; linear warm-up, then a cosine to zero.
-
-    Raises:
-        ValueError: If the run would end before the warm-up does.
-    """
-    if config.warmup_steps >= steps:
-        raise ValueError(
-            f"warmup_steps: expected fewer than the {steps} steps of the run, got "
-            f"{config.warmup_steps}"
-        )
+    """AdamW, or Muon for kernels and matrices; linear warm-up, then a cosine to zero."""
     groups: dict[tuple[bool, bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

@@ -136,6 +136,11 @@ class Run:
     ) -> "Run":
         """Build everything at step 0."""
         steps = samples.steps(accelerator.num_processes)
+        if steps <= config.warmup_steps:
+            accelerator.print(
+                f"warning: the warm-up takes {config.warmup_steps} of {steps} steps: the run ends "
+                "before it reaches its learning rate; set warmup_steps, or train for longer"
+            )
         model = build_model(config)
         set_layout(model, accelerator)
         optimizer, scheduler = build_optimizer(config, model, steps)
