@@ -175,6 +175,10 @@ def is_summed_up(config: GenerateConfig) -> bool:
     """Whether index and contact sheet are there, and the index has all that is complete."""
     if not all((config.output / name).is_file() for name in (INDEX_NAME, SHEET_NAME)):
         return False
+    return _is_indexed(config)
+
+
+def _is_indexed(config: GenerateConfig) -> bool:
     return count_rows(config.output) == len(complete_indices(config.output, config.foreground))
 
 
@@ -183,6 +187,6 @@ def sum_up(config: GenerateConfig) -> None:
     remove_partial(config)
     if complete_indices(config.output, config.foreground):
         write_index(config.output)
-        if count_rows(config.output) != len(complete_indices(config.output, config.foreground)):
+        if not _is_indexed(config):
             write_index(config.output)  # another run made more, and its index may have come first
         write_contact_sheet(SynthHuman(config.output), config.output / SHEET_NAME)

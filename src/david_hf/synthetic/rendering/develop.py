@@ -96,12 +96,11 @@ def check_panorama(path: Path) -> None:
 
 
 def read_panorama(path: Path) -> FloatArray:
-    """Pixels of an equirectangular panorama, linear (H, W, 3).
+    """Pixels of an equirectangular panorama that `check_panorama` lets pass, linear (H, W, 3).
 
     Raises:
-        ValueError: If it is no such file, or damaged.
+        ValueError: If it is damaged.
     """
-    check_panorama(path)
     try:
         channels = OpenEXR.File(str(path)).channels()
     except (RuntimeError, ValueError) as error:
