@@ -9,12 +9,13 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, ProjectConfiguration
 from averaging import WeightAverage
 from config import TrainConfig
+from huggingface_hub.errors import StrictDataclassError
 from muon import Muon, takes_muon
 from safetensors import SafetensorError
 from samples import one_line
 from torch.optim.lr_scheduler import LambdaLR
 
-from david_hf.conversion.backbones import load_backbone
+from david_hf.conversion.backbones import interpolate_positions, load_backbone
 from david_hf.model import DavidForDensePrediction, DavidImageProcessor
 from david_hf.model.layers_david import DavidNormalize
 
@@ -114,9 +115,13 @@ def set_layout(model: torch.nn.Module, accelerator: Accelerator) -> None:
 def load_checkpoint(config: TrainConfig) -> DavidForDensePrediction:
     """The network of a checkpoint, for pictures in RGB; heads that it lacks are fresh.
 
+    A ViT that is to see another `image_size` gets its position embeddings interpolated.
+
     Raises:
         ValueError: If there is none, or its pixels are not as those of a training.
     """
+    overrides = dict(config.model_overrides)
+    image_size = overrides.pop("image_size", None)
     try:
         processor = DavidImageProcessor.from_pretrained(str(config.init_from))
         loaded: DavidForDensePrediction = DavidForDensePrediction.from_pretrained(
@@ -124,9 +129,11 @@ def load_checkpoint(config: TrainConfig) -> DavidForDensePrediction:
             tasks=list(config.tasks),
             freeze_batch_norm=config.freeze_batch_norm,
             use_safetensors=True,
-            **config.model_overrides,
+            **overrides,
         )
-    except (OSError, RuntimeError, SafetensorError) as error:
+        if image_size is not None:
+            loaded = at_image_size(loaded, image_size)
+    except (OSError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         raise ValueError(f"init_from: cannot load {config.init_from}: {one_line(error)}") from error
     if processor.do_normalize:
         raise ValueError(
@@ -136,6 +143,25 @@ def load_checkpoint(config: TrainConfig) -> DavidForDensePrediction:
     if processor.channel_order == "bgr":
         reverse_input_colours(loaded)
     return loaded
+
+
+def at_image_size(model: DavidForDensePrediction, image_size: int) -> DavidForDensePrediction:
+    """The same network whose encoder sees pictures of another side in pixels.
+
+    Raises:
+        StrictDataclassError: If the encoder's patches do not fill it.
+    """
+    config = type(model.config)(**{**model.config.to_dict(), "image_size": image_size})
+    resized = DavidForDensePrediction(config)
+    places = resized.state_dict()
+    state = {
+        name: interpolate_positions(weights, places[name])
+        if name.endswith(".position_embeddings")
+        else weights
+        for name, weights in model.state_dict().items()
+    }
+    resized.load_state_dict(state)
+    return resized
 
 
 def reverse_input_colours(model: DavidForDensePrediction) -> None:

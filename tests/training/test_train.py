@@ -707,6 +707,36 @@ def test_a_checkpoint_goes_on_at_another_size_and_with_other_weights_of_the_loss
         build_model(replace(config, model_overrides={"fusion_hidden_size": 7}))
 
 
+def test_a_vit_goes_on_at_another_size_with_its_positions_interpolated(
+    people: str, tmp_path: Path
+) -> None:
+    tiny = tiny_model(DavidForDensePrediction, tiny_config("vit")).eval()
+    tiny.save_pretrained(tmp_path / "tiny")
+    DavidImageProcessor(channel_order="rgb").save_pretrained(tmp_path / "tiny")
+    side, patch = tiny.config.image_size, tiny.config.patch_size
+    config = configure(
+        people,
+        tmp_path,
+        init_from=str(tmp_path / "tiny"),
+        model_overrides={"image_size": 2 * side},
+    )
+
+    model = load_checkpoint(config).eval()
+
+    before, after = tiny.state_dict(), model.state_dict()
+    name = "model.encoder.embeddings.position_embeddings"
+    assert after[name].shape[1] == 1 + (2 * side // patch) ** 2
+    torch.testing.assert_close(after[name][:, 0], before[name][:, 0])  # of the class token
+    # Bicubic interpolation keeps the mean but for the borders.
+    centre = after[name][:, 1:].mean(1) - before[name][:, 1:].mean(1)
+    assert centre.abs().max() < 0.1 * before[name].abs().max()
+    changed = [other for other in before if not torch.equal(after[other], before[other])]
+    assert changed == [name]
+    assert model.config.image_size == 2 * side
+    with pytest.raises(ValueError, match=r"init_from: cannot load .*multiple of patch_size"):
+        load_checkpoint(replace(config, model_overrides={"image_size": side + 1}))
+
+
 @pytest.mark.parametrize("name", ["p3m", "thuman"])
 def test_the_bundled_checkpoint_is_fine_tuned_as_the_page_says(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -132,7 +132,9 @@ def _rename(
     for name, group in sources.items():
         parts = {part: weights[part] for part in group}
         if name == _POSITIONS:
-            parts = {part: _fit(tensor, own[name]) for part, tensor in parts.items()}
+            parts = {
+                part: interpolate_positions(tensor, own[name]) for part, tensor in parts.items()
+            }
         state[name] = _join(parts, own[name])
     return state
 
@@ -149,10 +151,17 @@ def _join(parts: Mapping[str, torch.Tensor], place: torch.Tensor) -> torch.Tenso
     return torch.cat(list(parts.values())) if len(parts) > 1 else next(iter(parts.values()))
 
 
-def _fit(positions: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-    """Interpolate (1, 1 + n * n, D) to the grid of its place; leave what is not of that form.
+def interpolate_positions(positions: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+    """Interpolate position embeddings to the grid of another image size.
 
     Bicubic with antialiasing, as in timm; the row of the class token stays.
+
+    Args:
+        positions: (1, 1 + n * n, D), for a grid of n x n patches.
+        place: The tensor that they are for, (1, 1 + m * m, D).
+
+    Returns:
+        (1, 1 + m * m, D), float32 where it was interpolated; what is not of that form, as it is.
     """
     if positions.ndim != 3 or positions.shape[1] == place.shape[1]:
         return positions
