@@ -69,6 +69,8 @@ class DataPart:
         check_options(self.name, self.options)
         if self.weight <= 0:
             raise ValueError(f"data: {self.root}: expected a positive weight, got {self.weight}")
+        if self.composed and self.options:
+            raise ValueError(f"data: {self.root}: composed people take no options")
         if self.composed and self.name != "generated":
             raise ValueError(f"data: {self.root}: only people of `david synthesize` are composed")
 

@@ -58,19 +58,23 @@ def count_training_data(config: TrainConfig) -> dict[str, Any]:
     Raises:
         ValueError: If nobody of the training was rendered by `david synthesize`.
     """
-    categories: Counter[str] = Counter()
-    # A folder may be several parts, composed and as it was rendered.
-    parts = {part.root: part.split for part in config.data if part.name == "generated"}
-    if not parts:
-        raise ValueError("expected a training on people of `david synthesize`; no other is counted")
+    # A folder may be several parts, composed and as it was rendered: everybody counts once.
+    people: dict[tuple[str, int], str] = {}
     held_out = config.left_out()
-    for root, split in parts.items():
-        source = GeneratedHumans(root, split)
-        kept = [
-            source.factors(i) for i in range(len(source)) if not held_out.has(source.factors(i))
-        ]
-        categories.update(str(factors.get("category", "")) for factors in kept)
-    indices = [int(i) for root in parts for i in GeneratedHumans(root, "all").indices]
+    roots = set()
+    for part in config.data:
+        if part.name != "generated":
+            continue
+        roots.add(part.root)
+        source = GeneratedHumans(part.root, part.split, **part.options)
+        for position, index in enumerate(source.indices):
+            factors = source.factors(position)
+            if not held_out.has(factors):
+                people[part.root, int(index)] = str(factors.get("category", ""))
+    if not roots:
+        raise ValueError("expected a training on people of `david synthesize`; no other is counted")
+    categories = Counter(people.values())
+    indices = [int(i) for root in roots for i in GeneratedHumans(root, "all").indices]
     photos = Backgrounds(
         Path(config.backgrounds) if config.backgrounds else None, leave_out=held_out.has_photo
     ).photos

@@ -117,6 +117,10 @@ def test_the_side_follows_its_schedule(tmp_path: Path) -> None:
         (["--data", "[{root: ., weight: 0}]"], "expected a positive weight"),
         (["--data", "[{folder: .}]"], "expected a folder, or a mapping with root"),
         (["--data", "[{root: ., name: folder, composed: true}]"], "only people of `david synth"),
+        (
+            ["--data", "[{root: ., composed: true, options: {categories: [face]}}]"],
+            "data: .: composed people take no options",
+        ),
         (["--tasks", "[depth, colour]"], "tasks: expected some of depth, normals, alpha"),
         (["--trackers", "[paper]"], "trackers: expected some of"),
         (["--mixed_precision", "fp4"], "mixed_precision: expected no, bf16 or fp16"),
@@ -157,7 +161,7 @@ def test_the_shipped_configurations_are_valid(
     config = TrainConfig(**{"output_dir": "runs/paper", **values})
 
     assert config.output_dir == f"runs/{file.stem}"
-    if file.stem not in ("nano", "nano-128", "p3m", "thuman", "tiny"):
+    if file.stem not in ("nano", "nano-128", "p3m", "thuman", "tiny", "tiny-128"):
         assert (config.epochs, config.batch_size) in [(100, 24), (200, 24), (500, 24)]
 
 

@@ -20,7 +20,7 @@ def test_people_are_counted_once(tmp_path: Path) -> None:
     people = str(tmp_path / "people")
     parts = (
         {"root": people, "split": "all", "composed": True},
-        {"root": people, "split": "all"},
+        {"root": people, "split": "all", "options": {"categories": ["face"]}},
     )
 
     found = script.count_training_data(

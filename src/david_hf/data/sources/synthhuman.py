@@ -10,6 +10,7 @@ import json
 import re
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +27,7 @@ _LOCK = threading.Lock()  # of the lists of open archives, for readers in thread
 MAX_OPEN_ARCHIVES = 8  # each keeps some 15 MB of names
 # Where the official categories end.
 OFFICIAL_CATEGORIES = ((98_040, "face"), (198_016, "full_body"), (298_008, "upper_body"))
+CATEGORIES = tuple(name for _, name in OFFICIAL_CATEGORIES)
 
 
 class SynthHuman(SampleSource):
@@ -35,18 +37,21 @@ class SynthHuman(SampleSource):
         root: Folder with the files, or with the zip archives, or with both.
         split: train and validation are drawn by a hash of the index, so that no sample ever moves
             between them when others are added; all is both.
+        categories: Which of face, upper_body and full_body; None takes all.
 
     Attributes:
         indices: (N,) number of the sample at each position, ascending.
 
     Raises:
-        ValueError: If the root holds no sample.
+        ValueError: If the root holds no such sample.
     """
 
     name = "synthhuman"
     splits: ClassVar[tuple[str, ...]] = ("train", "validation", "all")
 
-    def __init__(self, root: Path | str, split: str = "all") -> None:
+    def __init__(
+        self, root: Path | str, split: str = "all", categories: Sequence[str] | None = None
+    ) -> None:
         super().__init__(root, split)
         self._trees: list[FileTree] = [FolderFiles(self.root)]
         self._trees += [ZipFiles(path) for path in sorted(self.root.glob("*.zip"))]
@@ -77,6 +82,8 @@ class SynthHuman(SampleSource):
         self.indices = found[:, 0]
         self._tree_numbers = found[:, 1].astype(np.int16)
         self._recent: list[int] = []  # archives read from, the last one last
+        if categories is not None:
+            self._keep(categories)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -126,7 +133,21 @@ class SynthHuman(SampleSource):
 
     def categories(self) -> Counter[str]:
         """Number of samples by category."""
-        return Counter(self._category(i, self.factors(i)) for i in range(len(self)))
+        return Counter(self._categories())
+
+    def _categories(self) -> list[str]:
+        return [self._category(i, self.factors(i)) for i in range(len(self))]
+
+    def _keep(self, wanted: Sequence[str]) -> None:
+        """Leave out the samples of other categories."""
+        if isinstance(wanted, str) or not set(wanted) <= set(CATEGORIES):
+            raise ValueError(
+                f"categories: expected a list out of {', '.join(CATEGORIES)}, got {wanted!r}"
+            )
+        kept = np.array([category in wanted for category in self._categories()], bool)
+        if not kept.any():
+            raise ValueError(f"{self.root}: {self.split} has no sample of {', '.join(wanted)}")
+        self.indices, self._tree_numbers = self.indices[kept], self._tree_numbers[kept]
 
     def _list(self, tree: FileTree) -> list[str]:
         names = list(tree.names())

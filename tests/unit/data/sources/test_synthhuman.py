@@ -1,3 +1,4 @@
+import json
 import pickle
 import re
 import shutil
@@ -221,3 +222,26 @@ def test_positions_are_those_of_a_sequence(tmp_path: Path) -> None:
     assert [sample.identifier for sample in people[1:]] == ["0000005", "0000009"]
     with pytest.raises(IndexError, match="position 3 of 3"):
         people[3]
+
+
+def test_samples_of_some_categories(tmp_path: Path) -> None:
+    for index, category in ((1, "face"), (2, "upper_body"), (3, "face"), (100_000, "")):
+        write_person(tmp_path, index)
+        if category:  # ours; without factors, the index of the official data set says it
+            factors = json.dumps({"category": category})
+            (tmp_path / f"factors_{index:07d}.json").write_text(factors)
+
+    faces = SynthHuman(tmp_path, categories=["face"])
+    bodies = SynthHuman(tmp_path, categories=["upper_body", "full_body"])
+
+    assert faces.indices.tolist() == [1, 3]
+    assert [sample.category for sample in faces] == ["face", "face"]
+    assert faces[1].identifier == "0000003"
+    assert bodies.indices.tolist() == [2, 100_000]
+    with pytest.raises(ValueError, match="expected a list out of face, full_body, upper_body"):
+        SynthHuman(tmp_path, categories=["head"])
+    with pytest.raises(ValueError, match="expected a list out of face, full_body, upper_body"):
+        SynthHuman(tmp_path, categories="face")
+    (tmp_path / "cam_0100000.txt").unlink()
+    with pytest.raises(ValueError, match="all has no sample of full_body"):
+        SynthHuman(tmp_path, categories=["full_body"])
