@@ -36,7 +36,9 @@ from david_hf.atomic import write_text
 from david_hf.hub.card_parts import speed_table
 from david_hf.model import DavidConfig, DavidForDensePrediction, DavidForDepthEstimation
 
-RESULTS = Path(__file__).parent / "speed.json"
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "speed.json"
+DAVID_TINY = ROOT / "training" / "checkpoints" / "david-tiny"
 PASSES = 3  # in each round
 STEADY = 1.1  # of the fastest pass, what the second fastest takes at most on a quiet machine
 PEERS = ("DPT-Large", "Depth Anything V2 Large")
@@ -91,10 +93,16 @@ def depth_anything_v2_large() -> torch.nn.Module:
     return DepthAnythingForDepthEstimation(config)
 
 
+def david_tiny() -> torch.nn.Module:
+    """Build the ViT of our checkpoint, which is smaller than the preset of its name."""
+    return DavidForDensePrediction(DavidConfig.from_pretrained(DAVID_TINY))
+
+
 SUBJECTS = {
     PEERS[0]: Subject(dpt_large, 384),
     PEERS[1]: Subject(depth_anything_v2_large, 518),
     "nano, 3 heads": Subject(david("nano", ["depth", "normals", "alpha"]), 256),
+    "tiny, 3 heads": Subject(david_tiny, 256),
     "base, 1 head": Subject(david("base", ["depth"]), 512),
     "large, 1 head": Subject(david("large", ["depth"]), 512),
     "large, 3 heads": Subject(david("large", ["depth", "normals", "alpha"]), 512),

@@ -35,6 +35,7 @@ ROOT = FOLDER.parent
 # Trained by this repository: where each lies, and its row in speed.json.
 TRAINED = {
     "david-nano": (ROOT / "src" / "david_hf" / "checkpoints" / "david-nano", "nano, 3 heads"),
+    "david-tiny": (ROOT / "training" / "checkpoints" / "david-tiny", "tiny, 3 heads"),
 }
 SPEED = ROOT / "benchmarks" / "speed.json"
 SIZE_TABLES = ("card_size", "table_1_size")
