@@ -116,7 +116,8 @@ def test_a_folder_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
             ["show", "folder", ".", "a.jpg", "--option", "x=1"],
             "folder: takes no option x; it takes",
         ),
-        (["shard", "generated", ".", "out", "--option", "a=1"], "no option a; it takes none"),
+        (["shard", "p3m-10k", ".", "out", "--option", "a=1"], "no option a; it takes none"),
+        (["shard", "generated", ".", "out", "--option", "a=1"], "no option a; it takes categories"),
     ],
 )
 def test_bad_input_is_told_in_one_line(
