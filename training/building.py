@@ -131,7 +131,7 @@ def load_checkpoint(config: TrainConfig) -> DavidForDensePrediction:
             use_safetensors=True,
             **overrides,
         )
-        if image_size is not None:
+        if image_size not in (None, loaded.config.image_size):
             loaded = at_image_size(loaded, image_size)
     except (OSError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         raise ValueError(f"init_from: cannot load {config.init_from}: {one_line(error)}") from error
